@@ -1,0 +1,12 @@
+//! What the services say to each other, and nothing else: event payloads with their routing
+//! table ([`events`]), the gRPC commands of the order path ([`inventory_v1`], [`payment_v1`]) with
+//! the conversions of their fields ([`wire`]), and the names and ports of the services
+//! ([`services`]). No behaviour of any service lives here.
+
+pub mod events;
+mod generated;
+pub mod services;
+pub mod wire;
+
+pub use events::{EventPayload, subscribers};
+pub use generated::{inventory_v1, payment_v1};
