@@ -1,0 +1,135 @@
+//! What travels with a request through every hop: its id and its trace.
+//!
+//! The HTTP server opens a scope for each request; errors, logs, outgoing calls and events made
+//! inside it read the context from here, so that no function has to hand it on.
+
+use std::future::Future;
+
+use actix_web::http::header::HeaderMap;
+
+tokio::task_local! {
+    static CURRENT: RequestContext;
+}
+
+/// Header that carries the request id.
+pub const REQUEST_ID_HEADER: &str = "x-request-id";
+/// Header of the W3C Trace Context recommendation.
+pub const TRACEPARENT_HEADER: &str = "traceparent";
+
+/// The id and trace of the request being served.
+#[derive(Clone, Debug)]
+pub struct RequestContext {
+    /// Chosen by the caller or made here; shown in errors and logs.
+    pub request_id: String,
+    /// W3C `traceparent` of this hop's caller, or a new one.
+    pub traceparent: String,
+    /// The user's bearer token, when a user asked; it travels with internal calls.
+    pub user_token: Option<String>,
+}
+
+impl RequestContext {
+    /// From the headers of a request. A request id that is not 1 to 128 characters of
+    /// `[A-Za-z0-9._-]`, or a malformed `traceparent`, is replaced and not echoed.
+    #[must_use]
+    pub fn from_headers(headers: &HeaderMap) -> Self {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let request_id = text(REQUEST_ID_HEADER).filter(|id| is_request_id(id));
+        let traceparent = text(TRACEPARENT_HEADER).filter(|parent| is_traceparent(parent));
+        Self {
+            request_id: request_id.map_or_else(new_request_id, ToOwned::to_owned),
+            traceparent: traceparent.map_or_else(new_traceparent, ToOwned::to_owned),
+            user_token: None,
+        }
+    }
+
+    /// A context for work that no request asked for, such as a recurring job.
+    #[must_use]
+    pub fn background() -> Self {
+        Self {
+            request_id: new_request_id(),
+            traceparent: new_traceparent(),
+            user_token: None,
+        }
+    }
+
+    /// The context of the request being served, if there is one.
+    #[must_use]
+    pub fn current() -> Option<Self> {
+        CURRENT.try_with(Clone::clone).ok()
+    }
+
+    /// Runs `future` with this context as the current one.
+    pub async fn scope<F: Future>(self, future: F) -> F::Output {
+        CURRENT.scope(self, future).await
+    }
+}
+
+/// The current request's id, if a request is being served.
+#[must_use]
+pub fn current_request_id() -> Option<String> {
+    CURRENT.try_with(|context| context.request_id.clone()).ok()
+}
+
+fn is_request_id(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
+/// Version 00 only: 2-32-16-2 lower-case hex digits, ids not all zero (W3C Trace Context, 3.2).
+fn is_traceparent(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let hex = |part: &str, length: usize| {
+        part.len() == length
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    };
+    let zero = |part: &str| part.bytes().all(|byte| byte == b'0');
+    matches!(parts.as_slice(), ["00", trace, span, flags]
+        if hex(trace, 32) && !zero(trace) && hex(span, 16) && !zero(span) && hex(flags, 2))
+}
+
+fn new_request_id() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
+
+fn new_traceparent() -> String {
+    let trace = uuid::Uuid::new_v4().simple().to_string();
+    let span = uuid::Uuid::new_v4().simple().to_string();
+    format!(
+        "00-{trace}-{}-01",
+        span.get(..16).unwrap_or("0000000000000001")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_traceparent_is_parsed_strictly() {
+        assert!(is_traceparent(
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+        ));
+        assert!(is_traceparent(&new_traceparent()));
+        for bad in [
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+            "",
+        ] {
+            assert!(!is_traceparent(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_hostile_request_id_is_replaced() {
+        assert!(is_request_id("a1.b-c_d"));
+        assert!(!is_request_id("a b"));
+        assert!(!is_request_id("a\"b"));
+        assert!(!is_request_id(&"a".repeat(129)));
+    }
+}
