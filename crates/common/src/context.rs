@@ -33,8 +33,14 @@ impl RequestContext {
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Self {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let request_id = text(REQUEST_ID_HEADER).filter(|id| is_request_id(id));
-        let traceparent = text(TRACEPARENT_HEADER).filter(|parent| is_traceparent(parent));
+        Self::from_texts(text(REQUEST_ID_HEADER), text(TRACEPARENT_HEADER))
+    }
+
+    /// From the texts that another protocol carried, under the same rules.
+    #[must_use]
+    pub fn from_texts(request_id: Option<&str>, traceparent: Option<&str>) -> Self {
+        let request_id = request_id.filter(|id| is_request_id(id));
+        let traceparent = traceparent.filter(|parent| is_traceparent(parent));
         Self {
             request_id: request_id.map_or_else(new_request_id, ToOwned::to_owned),
             traceparent: traceparent.map_or_else(new_traceparent, ToOwned::to_owned),
