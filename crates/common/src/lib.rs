@@ -5,13 +5,20 @@
 
 extern crate self as common;
 
+pub mod auth;
 pub mod clock;
 pub mod context;
 pub mod error;
 pub mod extract;
+pub mod health;
 pub mod ids;
 pub mod money;
 pub mod page;
+pub mod server;
+pub mod service;
+pub mod settings;
+pub mod shutdown;
+pub mod telemetry;
 pub mod time;
 
 /// The crates that this crate's macros name.

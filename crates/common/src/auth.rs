@@ -1,0 +1,25 @@
+//! Who asks, and what they may do.
+//!
+//! user-service signs EdDSA (Ed25519, RFC 8037) access tokens; every service verifies them offline
+//! with its published keys. Permissions are extractor types in handler signatures, never only a
+//! middleware. Nothing in this module can sign a user's token.
+
+mod crypto;
+mod extractors;
+mod keys;
+mod permissions;
+mod principal;
+mod service_tokens;
+mod verifier;
+
+pub use crypto::install_jwt_crypto;
+pub(crate) use extractors::bearer_of;
+pub use extractors::{PermissionMarker, Permit, ServiceIdentity, permits};
+pub use keys::{Jwk, JwkSet, KeySource, KeySourceError, StaticKeys, UserServiceKeys};
+pub use permissions::{Permission, Role};
+pub use principal::{Claims, Principal, StoreClaim, StoreScope, TokenType};
+pub use service_tokens::{
+    ServiceTokenIn, ServiceTokenOut, ServiceTokens, TokenSource, TokenSourceError,
+    derive_service_secret,
+};
+pub use verifier::{AUDIENCE, ISSUER, TokenError, TokenVerifier};

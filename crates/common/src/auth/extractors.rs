@@ -1,0 +1,164 @@
+//! Permissions as types in handler signatures.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::http::header;
+use actix_web::{FromRequest, HttpRequest, web};
+
+use super::permissions::Permission;
+use super::principal::{Principal, TokenType};
+use super::verifier::{TokenError, TokenVerifier};
+use crate::error::ApiError;
+
+/// A type that stands for one permission.
+pub trait PermissionMarker: 'static {
+    /// The permission it stands for.
+    const PERMISSION: Permission;
+}
+
+/// A caller who holds the permission `P`. 401 without a valid token, 403 without the permission.
+#[derive(Debug)]
+pub struct Permit<P> {
+    principal: Principal,
+    permission: PhantomData<P>,
+}
+
+impl<P> Deref for Permit<P> {
+    type Target = Principal;
+
+    fn deref(&self) -> &Principal {
+        &self.principal
+    }
+}
+
+impl<P: PermissionMarker> FromRequest for Permit<P> {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        let verified = Principal::extract(request);
+        Box::pin(async move {
+            let principal = verified.await?;
+            if !principal.allows(P::PERMISSION) {
+                return Err(ApiError::forbidden());
+            }
+            Ok(Self {
+                principal,
+                permission: PhantomData,
+            })
+        })
+    }
+}
+
+/// Any caller with a valid access token. 403 for a service's token.
+impl FromRequest for Principal {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        let verified = verify(request);
+        Box::pin(async move {
+            let principal = verified.await?;
+            match principal.token_type {
+                TokenType::Access => Ok(principal),
+                TokenType::Service => Err(ApiError::forbidden()),
+            }
+        })
+    }
+}
+
+/// Another service, for `/internal/*`. 403 for a person's token.
+#[derive(Debug)]
+pub struct ServiceIdentity {
+    /// The service's name.
+    pub name: String,
+}
+
+impl FromRequest for ServiceIdentity {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        let verified = verify(request);
+        Box::pin(async move {
+            let principal = verified.await?;
+            match principal.token_type {
+                TokenType::Service => Ok(Self {
+                    name: principal.subject,
+                }),
+                TokenType::Access => Err(ApiError::forbidden()),
+            }
+        })
+    }
+}
+
+fn verify(request: &HttpRequest) -> impl Future<Output = Result<Principal, ApiError>> + use<> {
+    let token = bearer_of(request);
+    let verifier = request.app_data::<web::Data<TokenVerifier>>().cloned();
+    async move {
+        let token = token?;
+        let verifier = verifier.ok_or(TokenError::KeysUnavailable)?;
+        Ok(verifier.verify(&token).await?)
+    }
+}
+
+/// The one bearer token of a request (RFC 6750, section 2.1). Two `Authorization` headers are
+/// refused: which of them counts must not depend on who reads it.
+pub(crate) fn bearer_of(request: &HttpRequest) -> Result<String, TokenError> {
+    let mut values = request.headers().get_all(header::AUTHORIZATION);
+    let value = values.next().ok_or(TokenError::Missing)?;
+    if values.next().is_some() {
+        return Err(TokenError::Invalid("several Authorization headers"));
+    }
+    let text = value
+        .to_str()
+        .map_err(|_opaque| TokenError::Invalid("not ASCII"))?;
+    let (scheme, token) = text
+        .split_once(' ')
+        .ok_or(TokenError::Invalid("no scheme"))?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(TokenError::Missing);
+    }
+    Ok(token.trim().to_owned())
+}
+
+/// One type per permission, for handler signatures: `Permit<permits::OrdersRead>`.
+pub mod permits {
+    use super::{Permission, PermissionMarker};
+
+    macro_rules! markers {
+        ($($name:ident),+ $(,)?) => {$(
+            #[doc = concat!("Stands for [`Permission::", stringify!($name), "`].")]
+            #[derive(Debug)]
+            pub struct $name;
+
+            impl PermissionMarker for $name {
+                const PERMISSION: Permission = Permission::$name;
+            }
+        )+};
+    }
+
+    markers!(
+        UsersRead,
+        UsersWrite,
+        MenuRead,
+        MenuWrite,
+        OrdersRead,
+        OrdersCreate,
+        OrdersCancel,
+        OrdersImport,
+        InventoryRead,
+        InventoryWrite,
+        CatalogWrite,
+        PaymentsRead,
+        PaymentsRefund,
+        AnalyticsRead,
+        DevicesRead,
+        DevicesWrite,
+        SystemOperate,
+    );
+}

@@ -1,0 +1,162 @@
+//! The claims of a token and the caller they describe.
+
+use serde::{Deserialize, Serialize};
+
+use super::permissions::{Permission, Role};
+use crate::error::ApiError;
+use crate::ids::StoreId;
+
+/// What a token is for; a token of one kind is never taken for another (RFC 8725, section 3.11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenType {
+    /// A person's or a terminal's access token.
+    Access,
+    /// A service's own identity.
+    Service,
+}
+
+/// The claims of an access or service token (RFC 7519, section 4.1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// Issuer.
+    pub iss: String,
+    /// Audience.
+    pub aud: String,
+    /// The account's id, or a service's name.
+    pub sub: String,
+    /// The session, for access tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<String>,
+    /// Expires at, Unix seconds.
+    pub exp: i64,
+    /// Not valid before, Unix seconds.
+    pub nbf: i64,
+    /// Issued at, Unix seconds.
+    pub iat: i64,
+    /// The token's own id.
+    pub jti: String,
+    /// What the token is for.
+    pub typ: TokenType,
+    /// What the account is.
+    #[serde(default)]
+    pub roles: Vec<Role>,
+    /// Where the roles hold.
+    #[serde(default)]
+    pub stores: StoreClaim,
+}
+
+/// The `stores` claim: `"*"` or a list of ids. Absent means none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum StoreClaim {
+    /// These stores.
+    Only(Vec<StoreId>),
+    /// The text `"*"`: every store.
+    Text(Star),
+}
+
+/// The text `"*"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Star {
+    /// Every store.
+    #[serde(rename = "*")]
+    All,
+}
+
+impl StoreClaim {
+    /// Every store.
+    pub const ALL: Self = Self::Text(Star::All);
+}
+
+impl Default for StoreClaim {
+    fn default() -> Self {
+        Self::Only(Vec::new())
+    }
+}
+
+/// The stores in which a caller's roles hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreScope {
+    /// Every store.
+    All,
+    /// These stores.
+    Only(Vec<StoreId>),
+}
+
+impl StoreScope {
+    /// Whether `store` is in it.
+    #[must_use]
+    pub fn contains(&self, store: StoreId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(stores) => stores.contains(&store),
+        }
+    }
+}
+
+/// A caller whose token was verified.
+#[derive(Clone, Debug)]
+pub struct Principal {
+    /// The account's id, or a service's name.
+    pub subject: String,
+    /// The session, for access tokens.
+    pub session: Option<String>,
+    /// What the token is for.
+    pub token_type: TokenType,
+    /// What the account is.
+    pub roles: Vec<Role>,
+    /// Where the roles hold.
+    pub stores: StoreScope,
+}
+
+impl From<Claims> for Principal {
+    fn from(claims: Claims) -> Self {
+        let stores = match claims.stores {
+            // The owner's role holds for the whole chain by definition.
+            _ if claims.roles.contains(&Role::Owner) => StoreScope::All,
+            StoreClaim::Text(Star::All) => StoreScope::All,
+            StoreClaim::Only(stores) => StoreScope::Only(stores),
+        };
+        Self {
+            subject: claims.sub,
+            session: claims.sid,
+            token_type: claims.typ,
+            roles: claims.roles,
+            stores,
+        }
+    }
+}
+
+impl Principal {
+    /// Whether one of the roles allows it.
+    #[must_use]
+    pub fn allows(&self, permission: Permission) -> bool {
+        self.token_type == TokenType::Access
+            && self.roles.iter().any(|role| role.allows(permission))
+    }
+
+    /// Refuses a store outside the caller's own.
+    ///
+    /// # Errors
+    /// 404: whether a foreign store exists is none of the caller's business.
+    pub fn require_store(&self, store: StoreId) -> Result<(), ApiError> {
+        if self.stores.contains(store) {
+            Ok(())
+        } else {
+            Err(ApiError::not_found("store"))
+        }
+    }
+
+    /// The stores to list: the one asked for, or all of the caller's. `None` means every store.
+    ///
+    /// # Errors
+    /// 404 when the store asked for is a foreign one.
+    pub fn visible_stores(&self, asked: Option<StoreId>) -> Result<Option<Vec<StoreId>>, ApiError> {
+        match (asked, &self.stores) {
+            (Some(store), _) => self.require_store(store).map(|()| Some(vec![store])),
+            (None, StoreScope::All) => Ok(None),
+            (None, StoreScope::Only(stores)) => Ok(Some(stores.clone())),
+        }
+    }
+}

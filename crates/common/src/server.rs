@@ -1,0 +1,240 @@
+//! Start-up of a service's HTTP server: what every request passes, and a graceful stop.
+
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServerHandle, ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::{App, Error, HttpResponse, HttpServer, ResponseError, web};
+use futures_util::FutureExt as _;
+use utoipa_actix_web::AppExt;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::auth::TokenVerifier;
+use crate::context::{REQUEST_ID_HEADER, RequestContext};
+use crate::error::ApiError;
+use crate::health::{self, Health};
+use crate::settings::ServerSettings;
+use crate::shutdown::Shutdown;
+use crate::telemetry::Metrics;
+
+/// What a server needs besides its routes.
+#[derive(Clone)]
+pub struct ServerParts {
+    /// Where to listen, and how long to wait at a stop.
+    pub settings: ServerSettings,
+    /// Shown at `/health` and `/ready`.
+    pub health: Health,
+    /// Verifies callers.
+    pub verifier: TokenVerifier,
+    /// Title and description of the OpenAPI document.
+    pub openapi: utoipa::openapi::OpenApi,
+}
+
+/// A server that runs.
+pub struct RunningServer {
+    address: SocketAddr,
+    handle: ServerHandle,
+    task: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl RunningServer {
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown`, then lets requests under way finish.
+    ///
+    /// # Errors
+    /// When the server ends by itself.
+    pub async fn run_until(mut self, shutdown: &Shutdown) -> std::io::Result<()> {
+        tokio::select! {
+            ended = &mut self.task => ended.map_err(std::io::Error::other)?,
+            () = shutdown.triggered() => {
+                self.handle.stop(true).await;
+                self.task.await.map_err(std::io::Error::other)?
+            }
+        }
+    }
+}
+
+/// Starts serving `routes`, besides `/health`, `/ready`, `/metrics` and `/openapi.json`.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub fn start<F>(parts: ServerParts, routes: F) -> std::io::Result<RunningServer>
+where
+    F: Fn(&mut ServiceConfig<'_>) + Clone + Send + 'static,
+{
+    let settings = parts.settings.clone();
+    let listener = bind(&settings)?;
+    let address = listener.local_addr()?;
+    let metrics = Metrics::install();
+    tokio::spawn(metrics.clone().run_upkeep());
+
+    let server = HttpServer::new(move || {
+        let (app, openapi) = App::new()
+            .into_utoipa_app()
+            .openapi(parts.openapi.clone())
+            .configure(|config| routes(config))
+            .split_for_parts();
+        let document = openapi.to_json().unwrap_or_default();
+        app.app_data(web::Data::new(parts.verifier.clone()))
+            .app_data(web::Data::new(parts.health.clone()))
+            .app_data(web::Data::new(metrics.clone()))
+            .route("/health", web::get().to(health::health))
+            .route("/ready", web::get().to(health::health))
+            .route("/metrics", web::get().to(serve_metrics))
+            .route(
+                "/openapi.json",
+                web::get().to(move || serve_document(document.clone())),
+            )
+            .default_service(web::to(not_found))
+            .wrap(from_fn(observe))
+    })
+    .workers(settings.workers)
+    .shutdown_timeout(settings.shutdown_grace_ms.div_ceil(1_000))
+    .disable_signals()
+    .listen(listener)?
+    .run();
+    let handle = server.handle();
+    Ok(RunningServer {
+        address,
+        handle,
+        task: tokio::spawn(server),
+    })
+}
+
+fn bind(settings: &ServerSettings) -> std::io::Result<TcpListener> {
+    let address = format!("{}:{}", settings.host, settings.port);
+    let listener = TcpListener::bind(&address)
+        .map_err(|error| std::io::Error::new(error.kind(), format!("{address}: {error}")))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+async fn not_found() -> HttpResponse {
+    ApiError::not_found("resource").error_response()
+}
+
+async fn serve_metrics(metrics: web::Data<Metrics>) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4")
+        .body(metrics.render())
+}
+
+fn serve_document(document: String) -> impl Future<Output = HttpResponse> {
+    std::future::ready(
+        HttpResponse::Ok()
+            .content_type("application/json")
+            .body(document),
+    )
+}
+
+/// Around every request: its context, one log line, metrics, and a problem instead of a panic.
+async fn observe(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let started = Instant::now();
+    let mut context = RequestContext::from_headers(request.headers());
+    context.user_token = crate::auth::bearer_of(request.request()).ok();
+    let request_id = context.request_id.clone();
+    let method = request.method().to_string();
+
+    let outcome = context
+        .scope(async move {
+            // Inside the scope, because an error's body shows the request's id.
+            match AssertUnwindSafe(next.call(request)).catch_unwind().await {
+                Ok(answer) => answer.map_err(|error| as_problem(&error)),
+                Err(_panic) => Err(ApiError::internal("a handler panicked").error_response()),
+            }
+        })
+        .await;
+    let id_header = HeaderValue::from_str(&request_id).ok();
+    match outcome {
+        Ok(mut response) => {
+            if let Some(value) = id_header {
+                response
+                    .headers_mut()
+                    .insert(HeaderName::from_static(REQUEST_ID_HEADER), value);
+            }
+            let route = response.request().match_pattern();
+            record(&method, route, response.status(), &request_id, started);
+            Ok(response)
+        }
+        Err(mut response) => {
+            if let Some(value) = id_header {
+                response
+                    .headers_mut()
+                    .insert(HeaderName::from_static(REQUEST_ID_HEADER), value);
+            }
+            record(&method, None, response.status(), &request_id, started);
+            Err(InternalError::from_response("answered already", response).into())
+        }
+    }
+}
+
+/// Errors that actix makes itself (a bad payload, an unreadable path) become problems too.
+fn as_problem(error: &Error) -> HttpResponse {
+    if let Some(error) = error.as_error::<ApiError>() {
+        return error.error_response();
+    }
+    let status = error.as_response_error().status_code();
+    let error = if status.is_server_error() {
+        ApiError::internal(error.to_string())
+    } else {
+        ApiError::new(status, "malformed_request", "The request cannot be read.")
+    };
+    error.error_response()
+}
+
+fn record(
+    method: &str,
+    route: Option<String>,
+    status: StatusCode,
+    request_id: &str,
+    started: Instant,
+) {
+    let elapsed = started.elapsed();
+    let status = status.as_u16();
+    // The pattern, never the path: the number of time series stays bounded.
+    let route = route.unwrap_or_else(|| "unmatched".to_owned());
+    let method = match method {
+        "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD" | "OPTIONS" => method.to_owned(),
+        _ => "other".to_owned(),
+    };
+    metrics::counter!("http_requests_total", "method" => method.clone(), "route" => route.clone(), "status" => status.to_string())
+        .increment(1);
+    metrics::histogram!("http_request_duration_seconds", "method" => method.clone(), "route" => route.clone())
+        .record(elapsed.as_secs_f64());
+    let probe = matches!(route.as_str(), "/health" | "/ready" | "/metrics");
+    let duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    if probe {
+        tracing::debug!(
+            http.method = method,
+            http.route = route,
+            http.status = status,
+            duration_ms,
+            request.id = request_id,
+            "request"
+        );
+    } else {
+        tracing::info!(
+            http.method = method,
+            http.route = route,
+            http.status = status,
+            duration_ms,
+            request.id = request_id,
+            "request"
+        );
+    }
+}

@@ -1,0 +1,73 @@
+//! Logs and metrics of a process.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+use crate::settings::Profile;
+
+/// Starts logging to standard output: readable lines in development, JSON lines in production.
+/// Repeating it changes nothing.
+///
+/// # Errors
+/// When `filter` is not an `EnvFilter`.
+pub fn init_logs(
+    filter: &str,
+    profile: Profile,
+) -> Result<(), tracing_subscriber::filter::ParseError> {
+    let filter = EnvFilter::try_new(filter)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter);
+    // A second initialisation in one process fails and leaves the first in place.
+    let _ = match profile {
+        Profile::Production => builder.json().flatten_event(true).try_init(),
+        Profile::Development => builder.compact().try_init(),
+    };
+    Ok(())
+}
+
+/// The process-wide Prometheus recorder.
+#[derive(Clone)]
+pub struct Metrics(PrometheusHandle);
+
+impl Metrics {
+    /// Installs the recorder, once in a process.
+    #[must_use]
+    pub fn install() -> Self {
+        static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+        let handle = HANDLE.get_or_init(|| {
+            let builder = PrometheusBuilder::new()
+                .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), LATENCY_BUCKETS);
+            let recorder = builder
+                .unwrap_or_else(|_empty| PrometheusBuilder::new())
+                .build_recorder();
+            let handle = recorder.handle();
+            // Another recorder in place can only be one that a test installed.
+            let _ = metrics::set_global_recorder(recorder);
+            handle
+        });
+        Self(handle.clone())
+    }
+
+    /// The text exposition (Prometheus text format 0.0.4).
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.0.run_upkeep();
+        self.0.render()
+    }
+
+    /// Keeps the recorder's buffers short until the task is dropped.
+    pub async fn run_upkeep(self) {
+        let mut ticks = tokio::time::interval(Duration::from_secs(5));
+        loop {
+            ticks.tick().await;
+            self.0.run_upkeep();
+        }
+    }
+}
+
+/// Upper bounds of latency buckets, in seconds.
+const LATENCY_BUCKETS: &[f64] = &[
+    0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
