@@ -1,0 +1,94 @@
+//! How many rows become few statements, for [`insert_many!`](crate::insert_many).
+//!
+//! Chunks have power-of-two lengths: whatever the number of rows, a table has at most eight
+//! different statement texts, so each stays prepared on its connection. 128 rows of at most 255
+//! columns stay below the parameter limits of SQLite (32766) and PostgreSQL (65535).
+
+use std::fmt::Write;
+
+use sqlx::AssertSqlSafe;
+
+const MAX_ROWS: usize = 128;
+const MAX_COLUMNS: usize = 255;
+
+/// The constant parts of a multi-row insert.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    insert: &'static str,
+    columns: usize,
+    tail: &'static str,
+}
+
+impl Shape {
+    /// An insert of `columns.len()` values for each row. Refuses more than 255 at compile time.
+    #[must_use]
+    pub const fn new(insert: &'static str, columns: &[&str], tail: &'static str) -> Self {
+        assert!(
+            columns.len() <= MAX_COLUMNS,
+            "too many columns for one statement"
+        );
+        Self {
+            insert,
+            columns: columns.len(),
+            tail,
+        }
+    }
+
+    /// The statement for `rows` rows. It is made of literals and placeholders only.
+    #[must_use]
+    pub fn statement(&self, rows: usize) -> AssertSqlSafe<String> {
+        let mut sql = format!("{} VALUES ", self.insert);
+        for row in 0..rows {
+            for column in 0..self.columns {
+                let before = match (row, column) {
+                    (0, 0) => "(",
+                    (_, 0) => "), (",
+                    _ => ", ",
+                };
+                let number = row * self.columns + column + 1;
+                write!(sql, "{before}${number}").expect("a String takes every write");
+            }
+        }
+        sql.push_str(") ");
+        sql.push_str(self.tail);
+        AssertSqlSafe(sql)
+    }
+}
+
+/// Cuts rows into chunks of power-of-two lengths, longest first.
+pub fn chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let length = 1 << rows.len().checked_ilog2()?.min(MAX_ROWS.ilog2());
+        let (chunk, rest) = rows.split_at_checked(length)?;
+        rows = rest;
+        Some(chunk)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_cut_into_powers_of_two() {
+        let lengths =
+            |rows: usize| -> Vec<usize> { chunks(&vec![(); rows]).map(<[()]>::len).collect() };
+        assert_eq!(lengths(0), [0_usize; 0]);
+        assert_eq!(lengths(1), [1]);
+        assert_eq!(lengths(7), [4, 2, 1]);
+        assert_eq!(lengths(300), [128, 128, 32, 8, 4]);
+    }
+
+    #[test]
+    fn placeholders_count_through_the_rows() {
+        let shape = Shape::new(
+            "INSERT INTO t (a, b)",
+            &["a", "b"],
+            "ON CONFLICT DO NOTHING",
+        );
+        assert_eq!(
+            shape.statement(2).0,
+            "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4) ON CONFLICT DO NOTHING"
+        );
+    }
+}

@@ -1,0 +1,196 @@
+//! What was answered to a write, remembered under its `Idempotency-Key`, so that a repeated request
+//! gets the same answer and no second effect.
+//!
+//! The record is written in the transaction of the state change itself: [`begin`] claims the key,
+//! [`finish`] stores the answer, and one commit makes both durable with the change. A claim that is
+//! committed without an answer (work that spans transactions, such as a saga) is in flight until
+//! somebody finishes it.
+
+use std::time::Duration;
+
+use common::error::ApiError;
+use common::extract::IdempotencyKey;
+use common::time::Timestamp;
+use ring::digest;
+use serde::Serialize;
+use sqlx::migrate::Migrator;
+use sqlx::types::Json;
+
+use crate::{StoreError, Tx};
+
+/// The table's migrations.
+pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/shared/idempotency");
+
+/// How long answers are remembered.
+pub const MEMORY: Duration = Duration::from_secs(5 * 24 * 3600);
+
+/// A write and its key.
+#[derive(Clone, Debug)]
+pub struct IdempotencyRequest {
+    caller: String,
+    method: &'static str,
+    path: String,
+    key: String,
+    body_hash: String,
+}
+
+impl IdempotencyRequest {
+    /// The write of `body` to `path` by `caller` (the token's subject). Keys of different callers
+    /// and endpoints never meet.
+    ///
+    /// # Errors
+    /// [`serde_json::Error`] when `body` cannot be JSON.
+    pub fn new(
+        caller: impl ToString,
+        (method, path): (&'static str, impl Into<String>),
+        key: &IdempotencyKey,
+        body: &impl Serialize,
+    ) -> Result<Self, serde_json::Error> {
+        let hash = digest::digest(&digest::SHA256, &serde_json::to_vec(body)?);
+        Ok(Self {
+            caller: caller.to_string(),
+            method,
+            path: path.into(),
+            key: key.as_str().to_owned(),
+            body_hash: hash
+                .as_ref()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
+        })
+    }
+}
+
+/// What a key says about the request that carries it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Never seen: claimed now, do the work.
+    Fresh,
+    /// Done before; this was the answer.
+    Replay {
+        /// The HTTP status.
+        status: u16,
+        /// The body.
+        body: serde_json::Value,
+    },
+    /// The key was used with another body.
+    Mismatch,
+    /// The first request is still being worked on.
+    InFlight,
+}
+
+impl Outcome {
+    /// The stored answer, or `None` when the work is to be done.
+    ///
+    /// # Errors
+    /// 422 `idempotency_key_reused` and 409 `idempotency_key_in_flight` with `Retry-After`.
+    pub fn into_replay(self) -> Result<Option<(u16, serde_json::Value)>, ApiError> {
+        match self {
+            Self::Fresh => Ok(None),
+            Self::Replay { status, body } => Ok(Some((status, body))),
+            Self::Mismatch => Err(ApiError::unprocessable(
+                "idempotency_key_reused",
+                "This Idempotency-Key was sent before with another body.",
+            )),
+            Self::InFlight => Err(ApiError::conflict(
+                "idempotency_key_in_flight",
+                "The first request with this Idempotency-Key is still being worked on.",
+            )
+            .with_retry_after(Duration::from_secs(1))),
+        }
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct Record {
+    body_hash: String,
+    status: Option<i64>,
+    response: Option<Json<serde_json::Value>>,
+}
+
+/// Claims the request's key in `tx`, or tells what became of the request that claimed it before.
+/// A concurrent request with the same key waits here until the first one's transaction ends.
+///
+/// # Errors
+/// Those of the database.
+pub async fn begin(
+    tx: &mut Tx,
+    request: &IdempotencyRequest,
+    now: Timestamp,
+) -> Result<Outcome, StoreError> {
+    let claimed = crate::execute!(
+        tx,
+        "INSERT INTO idempotency_keys (caller, method, path, key, body_hash, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+        &request.caller,
+        request.method,
+        &request.path,
+        &request.key,
+        &request.body_hash,
+        now
+    )?;
+    if claimed == 1 {
+        return Ok(Outcome::Fresh);
+    }
+    let record = crate::fetch_optional!(
+        tx,
+        Record,
+        "SELECT body_hash, status, response FROM idempotency_keys
+         WHERE caller = $1 AND method = $2 AND path = $3 AND key = $4",
+        &request.caller,
+        request.method,
+        &request.path,
+        &request.key
+    )?;
+    Ok(match record {
+        Some(record) if record.body_hash != request.body_hash => Outcome::Mismatch,
+        Some(Record {
+            status: Some(status),
+            response,
+            ..
+        }) => Outcome::Replay {
+            status: u16::try_from(status).unwrap_or(500),
+            body: response.map_or(serde_json::Value::Null, |Json(body)| body),
+        },
+        // Without a row, the purge took it between the two statements; a repeat will be fresh.
+        Some(_) | None => Outcome::InFlight,
+    })
+}
+
+/// Stores the answer to a request whose key was claimed.
+///
+/// # Errors
+/// Those of the database; [`StoreError::Settings`] when the answer cannot be JSON.
+pub async fn finish(
+    tx: &mut Tx,
+    request: &IdempotencyRequest,
+    status: u16,
+    body: &impl Serialize,
+) -> Result<(), StoreError> {
+    let body = serde_json::to_value(body)
+        .map_err(|error| StoreError::Settings(format!("an answer is not JSON: {error}")))?;
+    crate::execute!(
+        tx,
+        "UPDATE idempotency_keys SET status = $1, response = $2
+         WHERE caller = $3 AND method = $4 AND path = $5 AND key = $6",
+        i64::from(status),
+        Json(&body),
+        &request.caller,
+        request.method,
+        &request.path,
+        &request.key
+    )?;
+    Ok(())
+}
+
+/// Forgets answers older than [`MEMORY`] and returns how many.
+///
+/// # Errors
+/// Those of the database.
+pub async fn purge(tx: &mut Tx, now: Timestamp) -> Result<u64, StoreError> {
+    crate::execute!(
+        tx,
+        "DELETE FROM idempotency_keys WHERE created_at < $1",
+        now.minus(MEMORY)
+    )
+}

@@ -1,0 +1,146 @@
+//! The macros that run one SQL text on either engine.
+//!
+//! Both arms of the `match` that they expand to are compiled against the native driver, so a
+//! statement costs what it costs with bare sqlx. The text is a literal, prepared once for each
+//! connection; arguments are bound, never formatted in.
+
+/// Runs a query and returns all rows: `fetch_all!(tx, Row, "SELECT ..", args..)`.
+///
+/// `Row` implements [`sqlx::FromRow`] for both engines; deriving it, and tuples, do.
+#[macro_export]
+macro_rules! fetch_all {
+    ($tx:expr, $row:ty, $sql:expr $(, $arg:expr)* $(,)?) => {
+        $crate::__fetch!(fetch_all, $tx, $row, [$sql, $sql] $(, $arg)*)
+    };
+}
+
+/// Runs a query and returns its first row, if there is one.
+#[macro_export]
+macro_rules! fetch_optional {
+    ($tx:expr, $row:ty, $sql:expr $(, $arg:expr)* $(,)?) => {
+        $crate::__fetch!(fetch_optional, $tx, $row, [$sql, $sql] $(, $arg)*)
+    };
+}
+
+/// Runs a query that always has a row, such as an aggregate or `RETURNING`, and returns the first.
+#[macro_export]
+macro_rules! fetch_one {
+    ($tx:expr, $row:ty, $sql:expr $(, $arg:expr)* $(,)?) => {
+        $crate::__fetch!(fetch_one, $tx, $row, [$sql, $sql] $(, $arg)*)
+    };
+}
+
+/// [`fetch_all!`] that locks the rows until the transaction ends. In SQLite a write transaction
+/// has the whole database to itself anyway.
+#[macro_export]
+macro_rules! fetch_all_locked {
+    ($tx:expr, $row:ty, $sql:literal $(, $arg:expr)* $(,)?) => {
+        $crate::__fetch!(fetch_all, $tx, $row, [$sql, concat!($sql, " FOR UPDATE")] $(, $arg)*)
+    };
+}
+
+/// [`fetch_optional!`] that locks the row until the transaction ends.
+#[macro_export]
+macro_rules! fetch_optional_locked {
+    ($tx:expr, $row:ty, $sql:literal $(, $arg:expr)* $(,)?) => {
+        $crate::__fetch!(fetch_optional, $tx, $row, [$sql, concat!($sql, " FOR UPDATE")] $(, $arg)*)
+    };
+}
+
+/// [`fetch_all_locked!`] that leaves out rows which another transaction has locked: how several
+/// workers share one queue.
+#[macro_export]
+macro_rules! fetch_all_skip_locked {
+    ($tx:expr, $row:ty, $sql:literal $(, $arg:expr)* $(,)?) => {
+        $crate::__fetch!(
+            fetch_all, $tx, $row, [$sql, concat!($sql, " FOR UPDATE SKIP LOCKED")] $(, $arg)*
+        )
+    };
+}
+
+/// Runs a statement and returns how many rows it changed: `execute!(tx, "UPDATE ..", args..)`.
+#[macro_export]
+macro_rules! execute {
+    ($tx:expr, $sql:expr $(, $arg:expr)* $(,)?) => {
+        match $tx.engine() {
+            $crate::Engine::Sqlite(connection) => {
+                $crate::sqlx::query::<$crate::sqlx::Sqlite>($sql)
+                    $(.bind($arg))*
+                    .execute(connection)
+                    .await
+                    .map(|done| done.rows_affected())
+            }
+            $crate::Engine::Postgres(connection) => {
+                $crate::sqlx::query::<$crate::sqlx::Postgres>($sql)
+                    $(.bind($arg))*
+                    .execute(connection)
+                    .await
+                    .map(|done| done.rows_affected())
+            }
+        }
+        .map_err($crate::StoreError::from)
+    };
+}
+
+/// Inserts many rows with few statements and returns how many were inserted:
+/// `insert_many!(tx, "INSERT INTO t (a, b)", rows, |row| [row.a, &row.b], "ON CONFLICT DO NOTHING")`.
+///
+/// `rows` is a slice or a `Vec`; the closure-like list names one value for each column.
+#[macro_export]
+macro_rules! insert_many {
+    ($tx:expr, $insert:literal, $rows:expr, |$row:pat_param| [$($value:expr),+ $(,)?] $(,)?) => {
+        $crate::insert_many!($tx, $insert, $rows, |$row| [$($value),+], "")
+    };
+    ($tx:expr, $insert:literal, $rows:expr, |$row:pat_param| [$($value:expr),+ $(,)?], $tail:literal $(,)?) => {
+        match $tx.engine() {
+            $crate::Engine::Sqlite(connection) => $crate::__insert_many!(
+                $crate::sqlx::Sqlite, connection, $insert, $rows, |$row| [$($value),+], $tail
+            ),
+            $crate::Engine::Postgres(connection) => $crate::__insert_many!(
+                $crate::sqlx::Postgres, connection, $insert, $rows, |$row| [$($value),+], $tail
+            ),
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __fetch {
+    ($method:ident, $tx:expr, $row:ty, [$sqlite:expr, $postgres:expr] $(, $arg:expr)*) => {
+        match $tx.engine() {
+            $crate::Engine::Sqlite(connection) => {
+                $crate::sqlx::query_as::<$crate::sqlx::Sqlite, $row>($sqlite)
+                    $(.bind($arg))*
+                    .$method(connection)
+                    .await
+            }
+            $crate::Engine::Postgres(connection) => {
+                $crate::sqlx::query_as::<$crate::sqlx::Postgres, $row>($postgres)
+                    $(.bind($arg))*
+                    .$method(connection)
+                    .await
+            }
+        }
+        .map_err($crate::StoreError::from)
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __insert_many {
+    ($engine:ty, $connection:ident, $insert:literal, $rows:expr, |$row:pat_param| [$($value:expr),+], $tail:literal) => {
+        async {
+            let shape = const { $crate::bulk::Shape::new($insert, &[$(stringify!($value)),+], $tail) };
+            let mut inserted = 0;
+            for chunk in $crate::bulk::chunks(::std::convert::AsRef::<[_]>::as_ref(&$rows)) {
+                let mut query = $crate::sqlx::query::<$engine>(shape.statement(chunk.len()));
+                for $row in chunk {
+                    query = query$(.bind($value))+;
+                }
+                inserted += query.execute(&mut *$connection).await?.rows_affected();
+            }
+            ::std::result::Result::<u64, $crate::StoreError>::Ok(inserted)
+        }
+        .await
+    };
+}

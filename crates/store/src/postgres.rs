@@ -1,0 +1,83 @@
+//! PostgreSQL: a pool of native connections.
+
+use std::time::Duration;
+
+use common::settings::DatabaseSettings;
+use secrecy::ExposeSecret;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, Transaction};
+
+use crate::StoreError;
+
+/// A pooled connection that was idle longer is asked for a sign of life before it is used. One
+/// that was used just now is trusted: asking each time would cost a round trip per transaction.
+const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+/// An idle connection is closed after this time, so that an idle service holds next to none.
+const MAX_IDLE: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+pub(crate) struct Postgres {
+    pool: PgPool,
+    options: PgConnectOptions,
+}
+
+impl Postgres {
+    pub(crate) async fn connect(settings: &DatabaseSettings) -> Result<Self, StoreError> {
+        let options = settings
+            .url
+            .expose_secret()
+            .parse::<PgConnectOptions>()
+            .map_err(|error| StoreError::Settings(error.to_string()))?
+            .statement_cache_capacity(512)
+            .disable_statement_logging();
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.max_connections)
+            .acquire_timeout(Duration::from_millis(settings.acquire_timeout_ms))
+            .idle_timeout(MAX_IDLE)
+            .test_before_acquire(false)
+            .before_acquire(|connection, used| {
+                Box::pin(async move {
+                    if used.idle_for > TRUSTED_IDLE {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_with(options.clone().options([
+                // A transaction whose owner hangs must not keep rows locked for ever.
+                ("idle_in_transaction_session_timeout", "60s"),
+                // Waiting longer for a row than a request may take helps nobody.
+                ("lock_timeout", "10s"),
+                ("statement_timeout", "60s"),
+            ]))
+            .await?;
+        Ok(Self { pool, options })
+    }
+
+    pub(crate) async fn begin(&self) -> Result<Transaction<'static, sqlx::Postgres>, StoreError> {
+        Ok(self.pool.begin().await?)
+    }
+
+    pub(crate) async fn read(&self) -> Result<Transaction<'static, sqlx::Postgres>, StoreError> {
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        Ok(self.pool.begin_with(begin).await?)
+    }
+
+    /// On a connection of its own, without the time limits of the pool's: building an index may
+    /// take long, and so may waiting for another instance that migrates.
+    pub(crate) async fn migrate(&self, migrator: &Migrator) -> Result<(), StoreError> {
+        let mut connection = self.options.connect().await?;
+        migrator.run(&mut connection).await?;
+        connection.close().await?;
+        Ok(())
+    }
+
+    pub(crate) const fn options(&self) -> &PgConnectOptions {
+        &self.options
+    }
+
+    pub(crate) async fn close(&self) {
+        self.pool.close().await;
+    }
+}

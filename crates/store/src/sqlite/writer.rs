@@ -1,0 +1,274 @@
+//! The one writer of an SQLite file, and how concurrent transactions share a sync of the disk.
+//!
+//! Writers stand in a fair line for one connection. The first opens a transaction, and each member
+//! of the line works inside a savepoint of it, so that it can be undone alone. A member that
+//! commits leaves the line and waits; the committer then joins at the end of the line, so whoever
+//! stood there already does its work first, and when the committer's turn comes one `COMMIT` makes
+//! all of them durable and answers them. Nobody waits for a timer: a lone writer commits at once,
+//! and under load a group is as large as the line was long.
+//!
+//! A member sees what earlier members of its group wrote. That is sound because they become
+//! durable together or not at all. Deferred constraints would only be checked for the group.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, Executor, SqliteConnection};
+use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, oneshot};
+
+use crate::StoreError;
+
+/// The way to the writer's connection.
+pub(super) struct Writer {
+    line: Arc<Mutex<Line>>,
+    left: mpsc::Sender<()>,
+    patience: Duration,
+}
+
+impl Writer {
+    /// Opens the connection and starts the committer on the current runtime.
+    pub(super) async fn open(
+        options: SqliteConnectOptions,
+        patience: Duration,
+    ) -> Result<Self, StoreError> {
+        let mut line = Line {
+            options,
+            link: None,
+            last: Last::None,
+            group: Vec::new(),
+        };
+        line.link().await?;
+        let line = Arc::new(Mutex::new(line));
+        // One slot is enough: a signal that is not yet taken also stands for the next member.
+        let (left, leaving) = mpsc::channel(1);
+        tokio::spawn(commit_groups(Arc::clone(&line), leaving));
+        Ok(Self {
+            line,
+            left,
+            patience,
+        })
+    }
+
+    pub(super) async fn begin(&self) -> Result<Member, StoreError> {
+        let turn = Arc::clone(&self.line).lock_owned();
+        let line = tokio::time::timeout(self.patience, turn)
+            .await
+            .map_err(|elapsed| {
+                tracing::warn!(
+                    waited_ms = self.patience.as_millis(),
+                    "the line of writers stands still"
+                );
+                StoreError::unavailable(elapsed)
+            })?;
+        // From here on the member exists: cut off while it is admitted, it leaves like any other.
+        let mut member = Member {
+            line,
+            left: self.left.clone(),
+        };
+        member.line.admit().await?;
+        Ok(member)
+    }
+
+    pub(super) async fn migrate(&self, migrator: &Migrator) -> Result<(), StoreError> {
+        let mut line = self.line.lock().await;
+        line.commit_group().await;
+        let link = line.link().await?;
+        migrator.run(&mut link.connection).await?;
+        Ok(())
+    }
+
+    pub(super) async fn close(&self) {
+        let mut line = self.line.lock().await;
+        line.commit_group().await;
+        if let Some(link) = line.link.take()
+            && let Err(error) = link.connection.close().await
+        {
+            tracing::warn!(%error, "the database was not closed cleanly");
+        }
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").finish_non_exhaustive()
+    }
+}
+
+/// Commits a group whenever the line is free after a member left it; ends with the last handle.
+async fn commit_groups(line: Arc<Mutex<Line>>, mut leaving: mpsc::Receiver<()>) {
+    while leaving.recv().await.is_some() {
+        line.lock().await.commit_group().await;
+    }
+}
+
+/// A write transaction: the front of the line until it is dropped.
+pub(crate) struct Member {
+    line: OwnedMutexGuard<Line>,
+    left: mpsc::Sender<()>,
+}
+
+impl Member {
+    pub(crate) fn connection(&mut self) -> &mut SqliteConnection {
+        let link = self.line.link.as_mut();
+        &mut link
+            .expect("an admitted member's line has a connection")
+            .connection
+    }
+
+    /// Leaves the line and waits until the group is durable. There is no point at which cutting
+    /// this off would leave half a commit.
+    pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
+        let (answer, committed) = oneshot::channel();
+        self.line.group.push(answer);
+        self.line.last = Last::Kept;
+        drop(self);
+        match committed.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(cause)) => Err(StoreError::unavailable(cause)),
+            Err(gone) => Err(StoreError::unavailable(gone)),
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        // The committer cleans up after members that leave without a commit, too.
+        let _already_signalled = self.left.try_send(());
+    }
+}
+
+impl fmt::Debug for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Member").finish_non_exhaustive()
+    }
+}
+
+/// What the member before left behind. Whoever is next deals with it, which is why leaving needs
+/// no statement of its own.
+#[derive(Clone, Copy)]
+enum Last {
+    /// No transaction is open.
+    None,
+    /// The savepoint is to be kept.
+    Kept,
+    /// The savepoint is to be undone: its member was dropped, or is still at work.
+    Undone,
+    /// A `BEGIN` or `COMMIT` was cut off; there is no telling whether it ran.
+    Uncertain,
+}
+
+type Answer = oneshot::Sender<Result<(), Arc<sqlx::Error>>>;
+
+struct Line {
+    options: SqliteConnectOptions,
+    link: Option<Link>,
+    last: Last,
+    /// Members that left with a commit and wait for the group's.
+    group: Vec<Answer>,
+}
+
+struct Link {
+    connection: SqliteConnection,
+    /// Set when SQLite ended the whole transaction by itself, as it does when the disk is full or
+    /// fails: <https://www.sqlite.org/lang_transaction.html>, section 3.
+    rolled_back: Arc<AtomicBool>,
+}
+
+impl Line {
+    /// Opens the next member's savepoint.
+    async fn admit(&mut self) -> Result<(), StoreError> {
+        if matches!(self.last, Last::Uncertain) {
+            self.abandon(sqlx::Error::BeginFailed);
+        }
+        let statements = match self.last {
+            Last::None | Last::Uncertain => {
+                self.last = Last::Uncertain;
+                "BEGIN IMMEDIATE; SAVEPOINT member"
+            }
+            // Cut off, these two may be repeated: a fresh savepoint holds nothing to lose.
+            Last::Kept => "RELEASE member; SAVEPOINT member",
+            Last::Undone => "ROLLBACK TO member",
+        };
+        if let Err(error) = self.run(statements).await {
+            return Err(StoreError::unavailable(self.abandon(error)));
+        }
+        self.last = Last::Undone;
+        Ok(())
+    }
+
+    /// Makes the group durable and answers its members.
+    async fn commit_group(&mut self) {
+        let statements = match self.last {
+            Last::None => return,
+            Last::Kept => "COMMIT",
+            Last::Undone => "ROLLBACK TO member; COMMIT",
+            Last::Uncertain => {
+                self.abandon(sqlx::Error::BeginFailed);
+                return;
+            }
+        };
+        self.last = Last::Uncertain;
+        match self.run(statements).await {
+            Ok(()) => {
+                self.last = Last::None;
+                for member in self.group.drain(..) {
+                    let _gone = member.send(Ok(()));
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, members = self.group.len(), "a group of transactions is lost");
+                self.abandon(error);
+            }
+        }
+    }
+
+    async fn run(&mut self, statements: &'static str) -> Result<(), sqlx::Error> {
+        let link = self.link().await?;
+        link.connection.execute(statements).await?;
+        if link.rolled_back.load(Ordering::Acquire) {
+            let cause = "SQLite rolled the transaction back by itself";
+            return Err(sqlx::Error::Io(io::Error::other(cause)));
+        }
+        Ok(())
+    }
+
+    async fn link(&mut self) -> Result<&mut Link, sqlx::Error> {
+        let link = match self.link.take() {
+            Some(link) => link,
+            None => Link::open(&self.options).await?,
+        };
+        Ok(self.link.insert(link))
+    }
+
+    /// Tells the group that it failed, and starts over with a new connection: closing the old one
+    /// undoes whatever it still holds.
+    fn abandon(&mut self, cause: sqlx::Error) -> Arc<sqlx::Error> {
+        let cause = Arc::new(cause);
+        self.link = None;
+        self.last = Last::None;
+        for member in self.group.drain(..) {
+            let _gone = member.send(Err(Arc::clone(&cause)));
+        }
+        cause
+    }
+}
+
+impl Link {
+    async fn open(options: &SqliteConnectOptions) -> Result<Self, sqlx::Error> {
+        let mut connection = options.connect().await?;
+        let rolled_back = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&rolled_back);
+        let mut handle = connection.lock_handle().await?;
+        handle.set_rollback_hook(move || flag.store(true, Ordering::Release));
+        drop(handle);
+        Ok(Self {
+            connection,
+            rolled_back,
+        })
+    }
+}
