@@ -1,0 +1,10 @@
+//! The `maru` command line: it starts the system, looks after it, and feeds it.
+//!
+//! It is a client of the services and holds no business rule of theirs. Only `verify` looks into
+//! their databases, to judge them.
+
+pub mod cli;
+pub mod client;
+pub mod config;
+pub mod output;
+pub mod up;

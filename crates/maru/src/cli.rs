@@ -1,0 +1,47 @@
+//! The command line: which commands there are. What each one does lives in its own module.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{config, up};
+
+/// Maru: the operations backend of a chain of restaurants and stores.
+#[derive(Debug, Parser)]
+#[command(name = "maru", version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What `maru` can do.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start every service and keep it running until a signal comes
+    Up(up::UpArgs),
+    /// Print every setting of the services with its value, default, unit and source
+    Config(config::ConfigArgs),
+}
+
+/// Runs the chosen command. An error is said in one line on standard error and ends with 1.
+pub async fn run(cli: Cli) -> ExitCode {
+    let outcome = match cli.command {
+        Command::Up(args) => Box::pin(up::run(args)).await,
+        Command::Config(args) => Box::pin(config::run(args)).await,
+    };
+    outcome.unwrap_or_else(|error| {
+        crate::output::complain(format_args!("maru: {error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}
