@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{config, up};
+use crate::{config, status, up};
 
 /// Maru: the operations backend of a chain of restaurants and stores.
 #[derive(Debug, Parser)]
@@ -19,6 +19,8 @@ pub struct Cli {
 enum Command {
     /// Start every service and keep it running until a signal comes
     Up(up::UpArgs),
+    /// Show how each service does, as the gateway sees it
+    Status(status::StatusArgs),
     /// Print every setting of the services with its value, default, unit and source
     Config(config::ConfigArgs),
 }
@@ -27,6 +29,7 @@ enum Command {
 pub async fn run(cli: Cli) -> ExitCode {
     let outcome = match cli.command {
         Command::Up(args) => Box::pin(up::run(args)).await,
+        Command::Status(args) => Box::pin(status::run(args)).await,
         Command::Config(args) => Box::pin(config::run(args)).await,
     };
     outcome.unwrap_or_else(|error| {

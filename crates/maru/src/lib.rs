@@ -7,4 +7,5 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod output;
+pub mod status;
 pub mod up;

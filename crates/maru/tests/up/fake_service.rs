@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 const LOGIN: &str =
     r#"{"access_token":"a","refresh_token":"r","token_type":"Bearer","expires_in":900}"#;
+const STATUS: &str = r#"{"status":"healthy","services":[{"name":"order","status":"HEALTHY"}]}"#;
 const ENTRY: &str = r#"{"key":"server.port","value":"1","default":"1","unit":"","description":"Port.","source":"default","secret":false}"#;
 
 pub(crate) fn run(service: &str) -> ExitCode {
@@ -94,6 +95,8 @@ async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     }
     let body = if request.starts_with(b"POST /api/auth/login") {
         LOGIN
+    } else if request.starts_with(b"GET /api/services/status") {
+        STATUS
     } else {
         "{}"
     };

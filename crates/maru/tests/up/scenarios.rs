@@ -41,6 +41,10 @@ pub(crate) const ALL: &[Scenario] = &[
     ),
     ("a_missing_program_is_named", a_missing_program_is_named),
     (
+        "status_waits_for_a_healthy_system",
+        status_waits_for_a_healthy_system,
+    ),
+    (
         "config_prints_what_each_service_says",
         config_prints_what_each_service_says,
     ),
@@ -222,4 +226,25 @@ fn config_prints_what_each_service_says() {
         said.contains("gateway-service") && said.contains("server.port"),
         "{said}"
     );
+}
+
+fn status_waits_for_a_healthy_system() {
+    let installation = Installation::new();
+    let mut launcher = installation.up(&[]);
+    let said = launcher.ready().to_owned();
+    let gateway = said
+        .lines()
+        .find_map(|line| line.strip_prefix("Gateway"))
+        .expect("the gateway's address")
+        .trim();
+    let arguments = ["status", "--wait", "30", "--gateway", gateway];
+    let (status, said) = installation.run(&arguments, &[]);
+    assert!(status.success(), "{said}");
+    assert!(said.contains("order    HEALTHY"), "{said}");
+    assert!(said.contains("The system is healthy."), "{said}");
+    signal(launcher.pid(), Signal::TERM);
+    assert_eq!(launcher.end().code(), Some(0));
+    let (status, said) = installation.run(&["status", "--gateway", gateway], &[]);
+    assert_eq!(status.code(), Some(1));
+    assert!(said.contains("does not answer"), "{said}");
 }
