@@ -1,4 +1,5 @@
-//! How many rows become few statements, for [`insert_many!`](crate::insert_many).
+//! How many rows become few statements, for [`insert_many!`](crate::insert_many) and the macros
+//! with a list.
 //!
 //! Chunks have power-of-two lengths: whatever the number of rows, a table has at most eight
 //! different statement texts, so each stays prepared on its connection. 128 rows of at most 255
@@ -55,6 +56,18 @@ impl Shape {
     }
 }
 
+/// A statement with `length` placeholders in brackets at its end, after those of `arguments`.
+#[must_use]
+pub fn list(sql: &'static str, arguments: &[&str], length: usize) -> AssertSqlSafe<String> {
+    let mut sql = format!("{sql} (");
+    for number in 1..=length {
+        let before = if number == 1 { "" } else { ", " };
+        write!(sql, "{before}${}", arguments.len() + number).expect("a String takes every write");
+    }
+    sql.push(')');
+    AssertSqlSafe(sql)
+}
+
 /// Cuts rows into chunks of power-of-two lengths, longest first.
 pub fn chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
@@ -77,6 +90,12 @@ mod tests {
         assert_eq!(lengths(1), [1]);
         assert_eq!(lengths(7), [4, 2, 1]);
         assert_eq!(lengths(300), [128, 128, 32, 8, 4]);
+    }
+
+    #[test]
+    fn a_list_counts_on_after_the_arguments() {
+        let sql = list("DELETE FROM t WHERE a = $1 AND b IN", &["a"], 3);
+        assert_eq!(sql.0, "DELETE FROM t WHERE a = $1 AND b IN ($2, $3, $4)");
     }
 
     #[test]

@@ -8,21 +8,25 @@
 
 use std::time::Duration;
 
-use common::error::ApiError;
+use common::clock::Clock;
+use common::error::{ApiError, ErrorChain};
 use common::extract::IdempotencyKey;
+use common::shutdown::Shutdown;
 use common::time::Timestamp;
 use ring::digest;
 use serde::Serialize;
 use sqlx::migrate::Migrator;
 use sqlx::types::Json;
 
-use crate::{StoreError, Tx};
+use crate::{Db, StoreError, Tx};
 
 /// The table's migrations.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/shared/idempotency");
 
 /// How long answers are remembered.
 pub const MEMORY: Duration = Duration::from_secs(5 * 24 * 3600);
+
+const PURGE_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// A write and its key.
 #[derive(Clone, Debug)]
@@ -193,4 +197,26 @@ pub async fn purge(tx: &mut Tx, now: Timestamp) -> Result<u64, StoreError> {
         "DELETE FROM idempotency_keys WHERE created_at < $1",
         now.minus(MEMORY)
     )
+}
+
+/// Purges once an hour until `shutdown`: a job to spawn beside the service.
+pub async fn purge_hourly(db: Db, clock: Clock, shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            () = shutdown.triggered() => return,
+            () = tokio::time::sleep(PURGE_INTERVAL) => {}
+        }
+        let purged = async {
+            let mut tx = db.begin().await?;
+            let purged = purge(&mut tx, clock.now()).await?;
+            tx.commit().await.map(|()| purged)
+        };
+        match purged.await {
+            Ok(answers) => tracing::debug!(answers, "forgot old answers"),
+            Err(error) => tracing::warn!(
+                error = %ErrorChain(&error),
+                "old answers could not be forgotten; the next try is in an hour"
+            ),
+        }
+    }
 }

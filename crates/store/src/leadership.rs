@@ -29,8 +29,7 @@ impl Leadership {
     pub(crate) fn in_process(database: &Path, name: &str) -> Option<Self> {
         let seat = (database.to_owned(), name.to_owned());
         let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
-        held.insert(seat.clone())
-            .then_some(Self(Kind::Process(seat)))
+        held.insert(seat.clone()).then(|| Self(Kind::Process(seat)))
     }
 
     pub(crate) async fn on_server(

@@ -103,6 +103,69 @@ macro_rules! insert_many {
     };
 }
 
+/// Runs a query that ends in `IN`, for each value of a slice, and returns all rows:
+/// `fetch_in!(tx, Row, "SELECT .. WHERE store_id = $1 AND id IN", ids, store_id)`.
+///
+/// The arguments come before the list and are evaluated for each of the few statements that a long
+/// list takes; rows come in no order.
+#[macro_export]
+macro_rules! fetch_in {
+    ($tx:expr, $row:ty, $sql:literal, $values:expr $(, $arg:expr)* $(,)?) => {
+        async {
+            let mut rows: ::std::vec::Vec<$row> = ::std::vec::Vec::new();
+            for chunk in $crate::bulk::chunks(::std::convert::AsRef::<[_]>::as_ref(&$values)) {
+                let sql = || $crate::bulk::list($sql, &[$(stringify!($arg)),*], chunk.len());
+                rows.extend(match $tx.engine() {
+                    $crate::Engine::Sqlite(connection) => {
+                        let query = $crate::sqlx::query_as::<$crate::sqlx::Sqlite, $row>(sql());
+                        let query = query$(.bind($arg))*;
+                        let query = chunk.iter().fold(query, |query, value| query.bind(value));
+                        query.fetch_all(connection).await?
+                    }
+                    $crate::Engine::Postgres(connection) => {
+                        let query = $crate::sqlx::query_as::<$crate::sqlx::Postgres, $row>(sql());
+                        let query = query$(.bind($arg))*;
+                        let query = chunk.iter().fold(query, |query, value| query.bind(value));
+                        query.fetch_all(connection).await?
+                    }
+                });
+            }
+            ::std::result::Result::<_, $crate::StoreError>::Ok(rows)
+        }
+        .await
+    };
+}
+
+/// Runs a statement that ends in `IN`, for each value of a slice, and returns how many rows it
+/// changed: `execute_in!(tx, "UPDATE .. SET at = $1 WHERE id IN", ids, at)`.
+#[macro_export]
+macro_rules! execute_in {
+    ($tx:expr, $sql:literal, $values:expr $(, $arg:expr)* $(,)?) => {
+        async {
+            let mut changed = 0;
+            for chunk in $crate::bulk::chunks(::std::convert::AsRef::<[_]>::as_ref(&$values)) {
+                let sql = || $crate::bulk::list($sql, &[$(stringify!($arg)),*], chunk.len());
+                changed += match $tx.engine() {
+                    $crate::Engine::Sqlite(connection) => {
+                        let query = $crate::sqlx::query::<$crate::sqlx::Sqlite>(sql());
+                        let query = query$(.bind($arg))*;
+                        let query = chunk.iter().fold(query, |query, value| query.bind(value));
+                        query.execute(connection).await?.rows_affected()
+                    }
+                    $crate::Engine::Postgres(connection) => {
+                        let query = $crate::sqlx::query::<$crate::sqlx::Postgres>(sql());
+                        let query = query$(.bind($arg))*;
+                        let query = chunk.iter().fold(query, |query, value| query.bind(value));
+                        query.execute(connection).await?.rows_affected()
+                    }
+                };
+            }
+            ::std::result::Result::<u64, $crate::StoreError>::Ok(changed)
+        }
+        .await
+    };
+}
+
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __fetch {

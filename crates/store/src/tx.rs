@@ -1,13 +1,19 @@
 //! A transaction, and the connection that the macros run statements on.
 
+use std::sync::Arc;
+
 use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
+use tokio::sync::Notify;
 
 use crate::StoreError;
 use crate::sqlite::Member;
 
 /// An open transaction. Dropped without [`Tx::commit`], it is rolled back.
 #[derive(Debug)]
-pub struct Tx(Kind);
+pub struct Tx {
+    kind: Kind,
+    woken_by_commit: Vec<Arc<Notify>>,
+}
 
 #[derive(Debug)]
 enum Kind {
@@ -26,16 +32,23 @@ pub enum Engine<'a> {
 }
 
 impl Tx {
+    const fn of(kind: Kind) -> Self {
+        Self {
+            kind,
+            woken_by_commit: Vec::new(),
+        }
+    }
+
     pub(crate) const fn writer(member: Member) -> Self {
-        Self(Kind::SqliteWriter(member))
+        Self::of(Kind::SqliteWriter(member))
     }
 
     pub(crate) const fn reader(transaction: Transaction<'static, Sqlite>) -> Self {
-        Self(Kind::SqliteReader(transaction))
+        Self::of(Kind::SqliteReader(transaction))
     }
 
     pub(crate) const fn postgres(transaction: Transaction<'static, Postgres>) -> Self {
-        Self(Kind::Postgres(transaction))
+        Self::of(Kind::Postgres(transaction))
     }
 
     /// Makes the changes durable: when this returns `Ok` they survive a crash of the machine.
@@ -44,10 +57,26 @@ impl Tx {
     /// After [`StoreError::Unavailable`] it is unknown whether the changes were made; that is why
     /// every command carries an idempotency key.
     pub async fn commit(self) -> Result<(), StoreError> {
-        match self.0 {
-            Kind::SqliteWriter(member) => member.commit().await,
-            Kind::SqliteReader(transaction) => Ok(transaction.commit().await?),
-            Kind::Postgres(transaction) => Ok(transaction.commit().await?),
+        match self.kind {
+            Kind::SqliteWriter(member) => member.commit().await?,
+            Kind::SqliteReader(transaction) => transaction.commit().await?,
+            Kind::Postgres(transaction) => transaction.commit().await?,
+        }
+        for sleeper in self.woken_by_commit {
+            sleeper.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Wakes whoever waits on `sleeper` once this transaction is committed: how a background task
+    /// learns at once of a row that was written for it.
+    pub fn wake_on_commit(&mut self, sleeper: &Arc<Notify>) {
+        if !self
+            .woken_by_commit
+            .iter()
+            .any(|known| Arc::ptr_eq(known, sleeper))
+        {
+            self.woken_by_commit.push(Arc::clone(sleeper));
         }
     }
 
@@ -56,7 +85,7 @@ impl Tx {
     /// # Errors
     /// When the connection is lost; the changes are undone nonetheless.
     pub async fn rollback(self) -> Result<(), StoreError> {
-        match self.0 {
+        match self.kind {
             Kind::SqliteWriter(member) => {
                 drop(member);
                 Ok(())
@@ -69,7 +98,7 @@ impl Tx {
     /// The connection underneath. Use the macros; this is what they expand to.
     #[doc(hidden)]
     pub fn engine(&mut self) -> Engine<'_> {
-        match &mut self.0 {
+        match &mut self.kind {
             Kind::SqliteWriter(member) => Engine::Sqlite(member.connection()),
             Kind::SqliteReader(transaction) => Engine::Sqlite(transaction),
             Kind::Postgres(transaction) => Engine::Postgres(transaction),

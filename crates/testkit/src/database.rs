@@ -56,7 +56,7 @@ pub struct TestDatabase {
 
 #[derive(Debug)]
 enum Place {
-    Folder(TempDir),
+    Folder { _removed_on_drop: TempDir },
     Schema { server: String, name: String },
 }
 
@@ -78,7 +78,9 @@ impl TestDatabase {
         let url = format!("sqlite://{}?mode=rwc", file.display());
         Self {
             url,
-            place: Place::Folder(folder),
+            place: Place::Folder {
+                _removed_on_drop: folder,
+            },
         }
     }
 
@@ -88,7 +90,7 @@ impl TestDatabase {
             .await
             .expect("a schema for the test");
         let separator = if server.contains('?') { '&' } else { '?' };
-        let url = format!("{server}{separator}options[search_path]={name}");
+        let url = format!("{server}{separator}options[search_path]={name}&application_name={name}");
         Self {
             url,
             place: Place::Schema { server, name },
@@ -133,12 +135,15 @@ impl Drop for TestDatabase {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?;
-            let drop_schema = format!("DROP SCHEMA {name} CASCADE");
+            // Sessions of the test that still hold a transaction would keep the schema.
+            let cleanup = format!(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                     WHERE application_name = '{name}';
+                 SET lock_timeout = '5s';
+                 DROP SCHEMA {name} CASCADE"
+            );
             runtime
-                .block_on(on_server(
-                    &server,
-                    format!("SET lock_timeout = '5s'; {drop_schema}"),
-                ))
+                .block_on(on_server(&server, cleanup))
                 .map_err(std::io::Error::other)
         });
         if let Ok(Err(error)) = cleaning.join() {

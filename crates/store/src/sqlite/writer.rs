@@ -74,11 +74,13 @@ impl Writer {
         Ok(member)
     }
 
+    /// On a connection of its own, while the line stands still.
     pub(super) async fn migrate(&self, migrator: &Migrator) -> Result<(), StoreError> {
         let mut line = self.line.lock().await;
         line.commit_group().await;
-        let link = line.link().await?;
-        migrator.run(&mut link.connection).await?;
+        let mut connection = line.options.connect().await?;
+        migrator.run(&mut connection).await?;
+        connection.close().await?;
         Ok(())
     }
 

@@ -1,0 +1,62 @@
+use crate::{amounts, database};
+
+#[tokio::test]
+async fn more_rows_than_a_statement_has_parameters_are_inserted_in_order() {
+    let (_database, db) = database().await;
+    let rows: Vec<(i64, i64)> = (0..40_000).map(|id| (id, id * 2)).collect();
+    let mut tx = db.begin().await.unwrap();
+    let inserted = store::insert_many!(tx, "INSERT INTO things (id, amount)", rows, |(
+        id,
+        amount,
+    )| [
+        id, amount
+    ]);
+    assert_eq!(inserted.unwrap(), 40_000);
+    tx.commit().await.unwrap();
+    assert_eq!(amounts(&db).await, rows);
+}
+
+#[tokio::test]
+async fn rows_that_exist_are_left_out_when_the_tail_says_so() {
+    let (_database, db) = database().await;
+    let mut tx = db.begin().await.unwrap();
+    let insert = async |tx: &mut store::Tx, rows: &[i64]| {
+        store::insert_many!(
+            tx,
+            "INSERT INTO things (id, amount)",
+            rows,
+            |id| [id, 7_i64],
+            "ON CONFLICT (id) DO NOTHING"
+        )
+        .unwrap()
+    };
+    assert_eq!(insert(&mut tx, &[1, 2, 3]).await, 3);
+    assert_eq!(insert(&mut tx, &[2, 3, 4]).await, 1);
+    assert_eq!(insert(&mut tx, &[]).await, 0);
+}
+
+#[tokio::test]
+async fn long_lists_of_values_are_found_and_changed() {
+    let (_database, db) = database().await;
+    let rows: Vec<i64> = (0..40_000).collect();
+    let mut tx = db.begin().await.unwrap();
+    store::insert_many!(tx, "INSERT INTO things (id, amount)", rows, |id| [
+        id, 0_i64
+    ])
+    .unwrap();
+    let odd: Vec<i64> = rows.iter().copied().filter(|id| id % 2 == 1).collect();
+    let changed =
+        store::execute_in!(tx, "UPDATE things SET amount = $1 WHERE id IN", odd, 5_i64).unwrap();
+    assert_eq!(changed, 20_000);
+    let mut found = store::fetch_in!(
+        tx,
+        (i64,),
+        "SELECT id FROM things WHERE amount = $1 AND amount < $2 AND id IN",
+        rows,
+        5_i64,
+        6_i64
+    )
+    .unwrap();
+    found.sort_unstable();
+    assert_eq!(found.iter().map(|(id,)| *id).collect::<Vec<_>>(), odd);
+}

@@ -1,0 +1,155 @@
+use std::time::Duration;
+
+use actix_web::FromRequest;
+use common::clock::Clock;
+use common::extract::IdempotencyKey;
+use common::time::Timestamp;
+use futures_util::future::join_all;
+use serde_json::json;
+use store::idempotency::{self, IdempotencyRequest, MEMORY, Outcome};
+
+use crate::{amounts, database};
+
+async fn key(text: &str) -> IdempotencyKey {
+    let request = actix_web::test::TestRequest::default()
+        .insert_header(("idempotency-key", text))
+        .to_http_request();
+    IdempotencyKey::extract(&request).await.unwrap()
+}
+
+async fn request(text: &str, body: serde_json::Value) -> IdempotencyRequest {
+    IdempotencyRequest::new("caller", ("POST", "/api/orders"), &key(text).await, &body).unwrap()
+}
+
+#[tokio::test]
+async fn a_key_is_fresh_then_in_flight_then_replayed() {
+    let (_database, db) = database().await;
+    let now = Timestamp::from_unix_seconds(1_700_000_000);
+    let first = request("k1", json!({"a": 1})).await;
+    let mut tx = db.begin().await.unwrap();
+    assert_eq!(
+        idempotency::begin(&mut tx, &first, now).await.unwrap(),
+        Outcome::Fresh
+    );
+    assert_eq!(
+        idempotency::begin(&mut tx, &first, now).await.unwrap(),
+        Outcome::InFlight
+    );
+    idempotency::finish(&mut tx, &first, 201, &json!({"id": 7}))
+        .await
+        .unwrap();
+    let replay = Outcome::Replay {
+        status: 201,
+        body: json!({"id": 7}),
+    };
+    assert_eq!(
+        idempotency::begin(&mut tx, &first, now).await.unwrap(),
+        replay
+    );
+
+    let other_body = request("k1", json!({"a": 2})).await;
+    assert_eq!(
+        idempotency::begin(&mut tx, &other_body, now).await.unwrap(),
+        Outcome::Mismatch
+    );
+    let other_key = request("k2", json!({"a": 1})).await;
+    assert_eq!(
+        idempotency::begin(&mut tx, &other_key, now).await.unwrap(),
+        Outcome::Fresh
+    );
+    let other_caller = IdempotencyRequest::new(
+        "somebody else",
+        ("POST", "/api/orders"),
+        &key("k1").await,
+        &json!({"a": 2}),
+    )
+    .unwrap();
+    assert_eq!(
+        idempotency::begin(&mut tx, &other_caller, now)
+            .await
+            .unwrap(),
+        Outcome::Fresh
+    );
+}
+
+#[test]
+fn outcomes_become_the_documented_answers() {
+    let refused = |outcome: Outcome| {
+        let error = outcome.into_replay().unwrap_err();
+        (error.status().as_u16(), error.code())
+    };
+    assert!(Outcome::Fresh.into_replay().unwrap().is_none());
+    assert_eq!(refused(Outcome::Mismatch), (422, "idempotency_key_reused"));
+    assert_eq!(
+        refused(Outcome::InFlight),
+        (409, "idempotency_key_in_flight")
+    );
+}
+
+#[tokio::test]
+async fn a_rolled_back_claim_is_free_again() {
+    let (_database, db) = database().await;
+    let clock = Clock::system();
+    let request = request("k", json!(null)).await;
+    for _ in 0..2 {
+        let mut tx = db.begin().await.unwrap();
+        let outcome = idempotency::begin(&mut tx, &request, clock.now())
+            .await
+            .unwrap();
+        assert_eq!(outcome, Outcome::Fresh);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn fifty_requests_at_once_have_one_effect() {
+    let (_database, db) = database().await;
+    let clock = Clock::system();
+    let request = request("k", json!({"a": 1})).await;
+    let ask = async || {
+        let mut tx = db.begin().await.unwrap();
+        let outcome = idempotency::begin(&mut tx, &request, clock.now())
+            .await
+            .unwrap();
+        if outcome == Outcome::Fresh {
+            store::execute!(tx, "INSERT INTO things (id, amount) VALUES (1, 1)").unwrap();
+            idempotency::finish(&mut tx, &request, 201, &json!("done"))
+                .await
+                .unwrap();
+            tx.commit().await.unwrap();
+        }
+        outcome
+    };
+    let outcomes = join_all((0..50).map(|_| ask())).await;
+    let fresh = outcomes
+        .iter()
+        .filter(|outcome| **outcome == Outcome::Fresh)
+        .count();
+    let replay = Outcome::Replay {
+        status: 201,
+        body: json!("done"),
+    };
+    assert_eq!(fresh, 1);
+    assert_eq!(
+        outcomes
+            .iter()
+            .filter(|outcome| **outcome == replay)
+            .count(),
+        49
+    );
+    assert_eq!(amounts(&db).await, [(1, 1)]);
+}
+
+#[tokio::test]
+async fn answers_are_remembered_for_five_days() {
+    let (_database, db) = database().await;
+    let clock = Clock::manual(Timestamp::from_unix_seconds(1_700_000_000));
+    let request = request("k", json!(1)).await;
+    let mut tx = db.begin().await.unwrap();
+    idempotency::begin(&mut tx, &request, clock.now())
+        .await
+        .unwrap();
+    clock.advance(MEMORY);
+    assert_eq!(idempotency::purge(&mut tx, clock.now()).await.unwrap(), 0);
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(idempotency::purge(&mut tx, clock.now()).await.unwrap(), 1);
+}
