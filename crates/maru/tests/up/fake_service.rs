@@ -68,6 +68,7 @@ fn variables() -> String {
         "MARU_SERVICE_ROOT_SECRET",
         "MARU_OWNER_PASSWORD",
         "ORDER_URL",
+        "DATABASE_URL",
     ]
     .iter()
     .filter_map(|name| Some(format!("{name}={}\n", std::env::var(name).ok()?)))

@@ -65,8 +65,13 @@ impl Installation {
 
     /// Starts `maru up` on free ports.
     pub(crate) fn up(&self, variables: &[(&str, &str)]) -> Launcher {
+        self.up_with(&["up", "--port-base", "auto"], variables)
+    }
+
+    /// Starts `maru` with arguments of one's own.
+    pub(crate) fn up_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Launcher {
         let mut child = self
-            .command(&["up", "--port-base", "auto"], variables)
+            .command(arguments, variables)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -9,6 +9,8 @@
     reason = "a test program without the standard harness is not seen as one"
 )]
 
+#[path = "database.rs"]
+mod database;
 #[path = "fake_service.rs"]
 mod fake_service;
 #[path = "launcher.rs"]
@@ -28,23 +30,60 @@ fn main() -> ExitCode {
     run_scenarios()
 }
 
-/// Runs the scenarios whose names contain the first free argument, one after the other.
+/// The part of the standard harness's command line that `cargo test` and `cargo nextest` use.
+#[derive(Default)]
+struct Options {
+    list: bool,
+    /// Only ignored tests are wanted, and there are none.
+    ignored: bool,
+    exact: bool,
+    filters: Vec<String>,
+}
+
+impl Options {
+    fn of_process() -> Self {
+        let mut options = Self::default();
+        let mut arguments = std::env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--list" => options.list = true,
+                "--ignored" => options.ignored = true,
+                "--exact" => options.exact = true,
+                "--format" | "--test-threads" | "--color" | "-Z" => drop(arguments.next()),
+                other if other.starts_with('-') => {}
+                _ => options.filters.push(argument),
+            }
+        }
+        options
+    }
+
+    fn choose(&self, name: &str) -> bool {
+        let fits = |filter: &String| {
+            if self.exact {
+                filter == name
+            } else {
+                name.contains(filter.as_str())
+            }
+        };
+        !self.ignored && (self.filters.is_empty() || self.filters.iter().any(fits))
+    }
+}
+
+/// Runs the chosen scenarios, one after the other.
 fn run_scenarios() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let listing = arguments.iter().any(|argument| argument == "--list");
-    let filter = arguments.iter().find(|argument| !argument.starts_with('-'));
-    let chosen = scenarios::ALL.iter().filter(|(name, _)| {
-        filter.is_none_or(|filter| format!("up::{name}").contains(filter.as_str()))
-    });
+    let options = Options::of_process();
     let mut failed = 0;
-    for (name, scenario) in chosen {
-        if listing {
+    for (name, scenario) in scenarios::ALL {
+        if !options.choose(name) {
+            continue;
+        }
+        if options.list {
             println!("{name}: test");
             continue;
         }
         let outcome = std::thread::spawn(scenario).join();
         let word = if outcome.is_ok() { "ok" } else { "FAILED" };
-        println!("test up::{name} ... {word}");
+        println!("test {name} ... {word}");
         failed += u8::from(outcome.is_err());
     }
     ExitCode::from(failed)

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use contracts::services::ServiceName;
 use rustix::process::Signal;
 
+use crate::database::Database;
 use crate::launcher::{Installation, lives, signal, until};
 
 /// A scenario and its name.
@@ -40,6 +41,10 @@ pub(crate) const ALL: &[Scenario] = &[
         a_second_signal_kills_at_once,
     ),
     ("a_missing_program_is_named", a_missing_program_is_named),
+    (
+        "one_database_for_all_is_refused_or_divided",
+        one_database_for_all_is_refused_or_divided,
+    ),
     (
         "status_waits_for_a_healthy_system",
         status_waits_for_a_healthy_system,
@@ -247,4 +252,39 @@ fn status_waits_for_a_healthy_system() {
     let (status, said) = installation.run(&["status", "--gateway", gateway], &[]);
     assert_eq!(status.code(), Some(1));
     assert!(said.contains("does not answer"), "{said}");
+}
+
+fn one_database_for_all_is_refused_or_divided() {
+    let installation = Installation::new();
+    let one = [("DATABASE_URL", "postgres://maru:secret@127.0.0.1/maru")];
+    let (status, said) = installation.run(&["up", "--port-base", "auto"], &one);
+    assert_eq!(status.code(), Some(1));
+    assert!(
+        said.contains("put {service} into it or give --create-schemas"),
+        "{said}"
+    );
+
+    // The rest needs a server.
+    if std::env::var("MARU_TEST_PROFILE").as_deref() != Ok("infrastructure") {
+        return;
+    }
+    let database = Database::create();
+    let mut launcher = installation.up_with(
+        &["up", "--port-base", "auto", "--create-schemas"],
+        &[("DATABASE_URL", database.url.as_str())],
+    );
+    let said = launcher.ready();
+    assert!(
+        said.contains("schema order") && !said.contains(&database.url),
+        "{said}"
+    );
+    let order = installation.text("order.variables");
+    let own = format!(
+        "DATABASE_URL={}?options=-c%20search_path%3Dorder\n",
+        database.url
+    );
+    assert!(order.contains(&own), "{order}");
+    assert_eq!(database.schemas(), 7);
+    signal(launcher.pid(), Signal::TERM);
+    assert_eq!(launcher.end().code(), Some(0));
 }
