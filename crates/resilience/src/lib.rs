@@ -11,6 +11,7 @@ pub mod bulkhead;
 pub mod deadline;
 pub mod grpc;
 pub mod http_client;
+pub mod identity;
 pub mod retry;
 pub mod retry_budget;
 
@@ -21,6 +22,7 @@ pub use deadline::{Deadline, DeadlineExceeded};
 pub use http_client::{
     Answer, Call, CallError, Credentials, HttpClient, HttpClientParams, Target, plain_http,
 };
+pub use identity::Identity;
 pub use retry::{Retry, RetryParams, Verdict};
 pub use retry_budget::{RetryBudget, RetryBudgetParams};
 
