@@ -1,0 +1,170 @@
+//! Where events wait from the commit of their cause until everybody acknowledged them.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use common::clock::Clock;
+use common::ids::EventId;
+use common::settings::EventsSettings;
+use common::time::Timestamp;
+use contracts::EventPayload;
+use contracts::services::ServiceName;
+use secrecy::ExposeSecret;
+use store::{StoreError, Tx};
+use tokio::sync::Notify;
+
+use crate::Envelope;
+
+/// The destination of rows for the broker, which knows the subscribers itself.
+pub(crate) const BUS: &str = "bus";
+/// Largest event; it must fit into one delivery with room to spare.
+const MAX_EVENT_BYTES: usize = 1 << 20;
+
+/// Takes the events of one service. Clones are the same outbox.
+#[derive(Clone, Debug)]
+pub struct Outbox(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    source: String,
+    has_broker: bool,
+    clock: Clock,
+    last_seq: AtomicI64,
+    wake: Arc<Notify>,
+}
+
+#[derive(Debug)]
+struct Row {
+    event_id: EventId,
+    destination: &'static str,
+    seq: i64,
+    event_type: &'static str,
+    body: Arc<str>,
+    created_at: Timestamp,
+}
+
+impl Outbox {
+    /// The outbox of `service`; `settings` say whether there is a broker.
+    #[must_use]
+    pub fn new(service: ServiceName, settings: &EventsSettings, clock: Clock) -> Self {
+        Self(Arc::new(Inner {
+            source: format!("/services/{service}"),
+            has_broker: !settings.amqp_url.expose_secret().is_empty(),
+            clock,
+            last_seq: AtomicI64::new(0),
+            wake: Arc::default(),
+        }))
+    }
+
+    /// Promises to tell `event` about `subject` once `tx` is committed.
+    ///
+    /// # Errors
+    /// Those of the database, and [`StoreError::Database`] for an event over 1 MiB.
+    pub async fn append<E: EventPayload>(
+        &self,
+        tx: &mut Tx,
+        subject: impl Display + Send,
+        event: &E,
+    ) -> Result<EventId, StoreError> {
+        let mut rows = Vec::new();
+        let id = self.add_rows(&mut rows, &subject, event)?;
+        self.insert(tx, &rows).await?;
+        Ok(id)
+    }
+
+    /// [`Outbox::append`] for many events of one type, in this order.
+    ///
+    /// # Errors
+    /// Those of [`Outbox::append`].
+    pub async fn append_many<E: EventPayload, S: Display + Sync>(
+        &self,
+        tx: &mut Tx,
+        events: &[(S, E)],
+    ) -> Result<(), StoreError> {
+        let mut rows = Vec::new();
+        for (subject, event) in events {
+            self.add_rows(&mut rows, subject, event)?;
+        }
+        self.insert(tx, &rows).await
+    }
+
+    /// Makes the relay look at once. Appending does this by itself when its transaction commits.
+    pub fn wake(&self) {
+        self.0.wake.notify_one();
+    }
+
+    pub(crate) fn sleeper(&self) -> &Arc<Notify> {
+        &self.0.wake
+    }
+
+    /// One row for the broker, or one for each subscriber.
+    fn add_rows<E: EventPayload>(
+        &self,
+        rows: &mut Vec<Row>,
+        subject: &impl Display,
+        event: &E,
+    ) -> Result<EventId, StoreError> {
+        let now = self.0.clock.now();
+        let event_id = EventId::new(&self.0.clock);
+        let envelope = Envelope::of((event_id, now), &self.0.source, subject.to_string(), event);
+        let body = envelope
+            .and_then(|envelope| serde_json::to_string(&envelope))
+            .map_err(unfit)?;
+        if body.len() > MAX_EVENT_BYTES {
+            return Err(unfit(format!(
+                "{} exceeds {MAX_EVENT_BYTES} bytes",
+                E::TYPE
+            )));
+        }
+        let body: Arc<str> = body.into();
+        let seq = self.next_seq(now);
+        let destinations = if self.0.has_broker {
+            &[BUS]
+        } else {
+            E::subscribers()
+        };
+        rows.extend(destinations.iter().map(|destination| Row {
+            event_id,
+            destination,
+            seq,
+            event_type: E::TYPE,
+            body: Arc::clone(&body),
+            created_at: now,
+        }));
+        Ok(event_id)
+    }
+
+    async fn insert(&self, tx: &mut Tx, rows: &[Row]) -> Result<(), StoreError> {
+        store::insert_many!(
+            tx,
+            "INSERT INTO outbox (event_id, destination, seq, type, body, created_at)",
+            rows,
+            |row| [
+                row.event_id,
+                row.destination,
+                row.seq,
+                row.event_type,
+                &*row.body,
+                row.created_at
+            ]
+        )?;
+        tx.wake_on_commit(&self.0.wake);
+        Ok(())
+    }
+
+    /// Microseconds since the epoch, but always more than the last: rises across restarts without
+    /// asking the database, and orders the events of several replicas by time.
+    fn next_seq(&self, now: Timestamp) -> i64 {
+        let next = |last: i64| now.as_micros().max(last + 1);
+        let last = self
+            .0
+            .last_seq
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |last| Some(next(last)));
+        last.map_or_else(next, next)
+    }
+}
+
+fn unfit(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
+    StoreError::Database(sqlx::Error::Encode(cause.into()))
+}
