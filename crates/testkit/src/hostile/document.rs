@@ -1,0 +1,238 @@
+//! Reads an OpenAPI 3.1 document as far as the driver needs it.
+
+use serde_json::{Map, Value};
+
+/// Paths that every service has and nobody needs a token for.
+const EXEMPT: [&str; 5] = ["/health", "/ready", "/metrics", "/openapi.json", "/docs"];
+const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
+/// References inside references, before a schema counts as recursive.
+const MAX_DEPTH: usize = 12;
+
+pub(super) struct Document {
+    root: Value,
+    pub(super) operations: Vec<Operation>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Operation {
+    pub(super) method: String,
+    pub(super) path: String,
+    pub(super) access: Access,
+    pub(super) parameters: Vec<Parameter>,
+    pub(super) body: Option<Body>,
+    /// Methods that the document has for the same path.
+    pub(super) siblings: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    Public,
+    User,
+    Service,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Parameter {
+    pub(super) name: String,
+    pub(super) place: Place,
+    pub(super) required: bool,
+    pub(super) schema: Value,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Path,
+    Query,
+    Header,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Body {
+    pub(super) media_types: Vec<String>,
+    /// Of the JSON form; `None` when there is no JSON form.
+    pub(super) schema: Option<Value>,
+}
+
+impl Operation {
+    pub(super) fn title(&self) -> String {
+        format!("{} {}", self.method.to_uppercase(), self.path)
+    }
+}
+
+impl Document {
+    pub(super) fn read(root: &Value, public: &[String]) -> Self {
+        let mut document = Self {
+            root: root.clone(),
+            operations: Vec::new(),
+        };
+        let no_paths = Map::new();
+        let paths = root.get("paths").and_then(Value::as_object);
+        for (path, item) in paths.unwrap_or(&no_paths) {
+            if EXEMPT.contains(&path.as_str()) || path.starts_with("/docs/") {
+                continue;
+            }
+            let siblings: Vec<String> = METHODS
+                .iter()
+                .filter(|method| item.get(**method).is_some())
+                .map(|method| (*method).to_owned())
+                .collect();
+            for method in &siblings {
+                let operation = document.operation(path, method, item, &siblings, public);
+                document.operations.push(operation);
+            }
+        }
+        document
+    }
+
+    fn operation(
+        &self,
+        path: &str,
+        method: &str,
+        item: &Value,
+        siblings: &[String],
+        public: &[String],
+    ) -> Operation {
+        let operation = item.get(method).unwrap_or(&Value::Null);
+        let security = operation.get("security").or(self.root.get("security"));
+        let needs_nothing = security
+            .and_then(Value::as_array)
+            .is_some_and(Vec::is_empty);
+        let access = if needs_nothing || public.iter().any(|listed| listed == path) {
+            Access::Public
+        } else if path.starts_with("/internal/") {
+            Access::Service
+        } else {
+            Access::User
+        };
+        let parameters = [item.get("parameters"), operation.get("parameters")]
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_array)
+            .flatten()
+            .filter_map(|parameter| self.parameter(parameter))
+            .collect();
+        Operation {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            access,
+            parameters,
+            body: operation.get("requestBody").map(|body| self.body(body)),
+            siblings: siblings.to_vec(),
+        }
+    }
+
+    fn parameter(&self, parameter: &Value) -> Option<Parameter> {
+        let parameter = self.resolve(parameter);
+        let place = match parameter.get("in")?.as_str()? {
+            "path" => Place::Path,
+            "query" => Place::Query,
+            "header" => Place::Header,
+            _ => return None,
+        };
+        Some(Parameter {
+            name: parameter.get("name")?.as_str()?.to_owned(),
+            place,
+            required: parameter.get("required") == Some(&Value::Bool(true)),
+            schema: parameter.get("schema").cloned().unwrap_or(Value::Null),
+        })
+    }
+
+    fn body(&self, body: &Value) -> Body {
+        let body = self.resolve(body);
+        let content = body.get("content").and_then(Value::as_object);
+        let media_types = content.map(|content| content.keys().cloned().collect());
+        let json = content.and_then(|content| content.get("application/json"));
+        Body {
+            media_types: media_types.unwrap_or_default(),
+            schema: json.and_then(|json| json.get("schema")).cloned(),
+        }
+    }
+
+    /// Follows references, joins `allOf`, and drops the `null` alternative of a schema.
+    pub(super) fn resolve(&self, schema: &Value) -> Value {
+        self.resolve_at(schema, 0)
+    }
+
+    fn resolve_at(&self, schema: &Value, depth: usize) -> Value {
+        if depth > MAX_DEPTH {
+            return Value::Null;
+        }
+        if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
+            let pointer = target.trim_start_matches('#');
+            let target = self.root.pointer(pointer).unwrap_or(&Value::Null);
+            return self.resolve_at(target, depth + 1);
+        }
+        if let Some(parts) = schema.get("allOf").and_then(Value::as_array) {
+            return self.join(schema, parts, depth);
+        }
+        if let [only] = self.alternatives(schema).as_slice() {
+            return self.resolve_at(only, depth + 1);
+        }
+        schema.clone()
+    }
+
+    fn join(&self, schema: &Value, parts: &[Value], depth: usize) -> Value {
+        let mut joined = schema.as_object().cloned().unwrap_or_default();
+        joined.remove("allOf");
+        for part in parts {
+            let part = self.resolve_at(part, depth + 1);
+            for (key, value) in part.as_object().cloned().unwrap_or_default() {
+                match (joined.get_mut(&key), value) {
+                    (Some(Value::Object(old)), Value::Object(new)) => old.extend(new),
+                    (Some(Value::Array(old)), Value::Array(new)) => old.extend(new),
+                    (Some(_), _) => {}
+                    (None, value) => {
+                        joined.insert(key, value);
+                    }
+                }
+            }
+        }
+        Value::Object(joined)
+    }
+
+    /// The members of `oneOf` or `anyOf` that are not `null`.
+    pub(super) fn alternatives(&self, schema: &Value) -> Vec<Value> {
+        let members = schema.get("oneOf").or(schema.get("anyOf"));
+        let members = members.and_then(Value::as_array);
+        members
+            .into_iter()
+            .flatten()
+            .filter(|member| member.get("type") != Some(&Value::from("null")))
+            .cloned()
+            .collect()
+    }
+
+    /// Whether `null` is a value of the schema.
+    pub(super) fn is_nullable(schema: &Value) -> bool {
+        let null = Value::from("null");
+        let listed = match schema.get("type") {
+            Some(Value::Array(types)) => types.contains(&null),
+            Some(one) => *one == null,
+            None => false,
+        };
+        let members = schema.get("oneOf").or(schema.get("anyOf"));
+        let members = members.and_then(Value::as_array);
+        listed
+            || members
+                .into_iter()
+                .flatten()
+                .any(|member| member.get("type") == Some(&null))
+    }
+}
+
+/// The one type of a resolved schema, `null` aside; empty when it has none or several.
+pub(super) fn type_of(schema: &Value) -> &str {
+    match schema.get("type") {
+        Some(Value::String(one)) => one,
+        Some(Value::Array(types)) => {
+            let mut types = types.iter().filter_map(Value::as_str);
+            let mut others = types.by_ref().filter(|name| *name != "null");
+            match (others.next(), others.next()) {
+                (Some(one), None) => one,
+                _ => "",
+            }
+        }
+        None if schema.get("properties").is_some() => "object",
+        _ => "",
+    }
+}
