@@ -18,7 +18,10 @@ impl EventSource {
     /// Speaks for `service`, with a token that this identity signs.
     #[must_use]
     pub fn new(service: &'static str, identity: &TestIdentity) -> Self {
-        Self { service, token: identity.service(service) }
+        Self {
+            service,
+            token: identity.service(service),
+        }
     }
 
     /// A new event, in the form it has on the wire.
@@ -43,8 +46,14 @@ impl EventSource {
     /// When the delivery is refused.
     pub async fn deliver(&self, address: impl Display, events: &[Value]) -> Vec<String> {
         let client = ApiClient::new(format!("http://{address}")).with_token(self.token.clone());
-        let answer = client.post("/internal/events", &json!({ "events": events })).await.expect(200);
-        let results = answer["results"].as_array().expect("a result for each event").clone();
+        let answer = client
+            .post("/internal/events", &json!({ "events": events }))
+            .await
+            .expect(200);
+        let results = answer["results"]
+            .as_array()
+            .expect("a result for each event")
+            .clone();
         let outcome = |result: &Value| result["outcome"].as_str().unwrap_or_default().to_owned();
         results.iter().map(outcome).collect()
     }
