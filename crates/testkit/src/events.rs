@@ -50,11 +50,12 @@ impl EventSource {
             .post("/internal/events", &json!({ "events": events }))
             .await
             .expect(200);
-        let results = answer["results"]
-            .as_array()
-            .expect("a result for each event")
-            .clone();
-        let outcome = |result: &Value| result["outcome"].as_str().unwrap_or_default().to_owned();
+        let results = answer.get("results").and_then(Value::as_array);
+        let outcome = |result: &Value| {
+            let outcome = result.get("outcome").and_then(Value::as_str);
+            outcome.unwrap_or_default().to_owned()
+        };
+        let results = results.expect("a result for each event");
         results.iter().map(outcome).collect()
     }
 }

@@ -24,7 +24,7 @@ use crate::USER_TOKEN_HEADER;
 use crate::deadline::{Deadline, GRPC_TIMEOUT_HEADER};
 
 /// Longest time a call may take here, whatever its caller grants.
-const MAX_CALL: Duration = Duration::from_secs(30);
+pub(super) const MAX_CALL: Duration = Duration::from_secs(30);
 
 /// Who called: a service, and the user behind it if one asked.
 #[derive(Clone, Debug)]

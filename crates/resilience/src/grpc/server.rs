@@ -9,6 +9,8 @@ use tokio::net::TcpListener;
 use tonic::transport::server::{Router, TcpIncoming};
 use tonic::transport::{Error, Server};
 
+use super::guard::MAX_CALL;
+
 /// Calls under way at a stop have this long to end.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Calls under way on one connection at a time.
@@ -19,6 +21,8 @@ const MAX_STREAMS: u32 = 1_024;
 pub fn server_builder() -> Server {
     Server::builder()
         .max_concurrent_streams(MAX_STREAMS)
+        // For a caller that grants no time; a shorter `grpc-timeout` counts. The handler is dropped.
+        .timeout(MAX_CALL)
         // A client that vanished without a word is noticed, and its streams are freed.
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(5)))
