@@ -1,0 +1,61 @@
+//! Makes an account.
+
+use std::collections::BTreeSet;
+
+use common::auth::{Principal, Role};
+use common::ids::{StoreId, UserId};
+use secrecy::SecretString;
+
+use crate::app::whoami::caller;
+use crate::domain::account::Account;
+use crate::domain::authority::Authority;
+use crate::domain::email::Email;
+use crate::error::AccountError;
+use crate::state::AppState;
+use crate::store::accounts;
+
+/// An account to make. The password was judged before.
+pub(crate) struct NewAccount {
+    pub(crate) email: Email,
+    pub(crate) display_name: String,
+    pub(crate) password: SecretString,
+    pub(crate) roles: BTreeSet<Role>,
+    pub(crate) stores: BTreeSet<StoreId>,
+}
+
+/// Makes the account, within what the caller may give.
+pub(crate) async fn create(
+    state: &AppState,
+    principal: &Principal,
+    new: NewAccount,
+) -> Result<Account, AccountError> {
+    let mut tx = state.db.read().await?;
+    let caller_before = caller(state, &mut tx, principal).await?;
+    drop(tx);
+    Authority::of(&caller_before).require(&new.roles, &new.stores)?;
+    // Hashed before the transaction, which holds up every other writer of an SQLite file.
+    let turn = state.hasher.turn().await?;
+    let (_turn, hash) = turn.hash(new.password).await?;
+
+    let now = state.clock.now();
+    let account = Account {
+        id: UserId::new(&state.clock),
+        email: new.email.as_str().to_owned(),
+        display_name: new.display_name,
+        roles: new.roles,
+        stores: new.stores,
+        disabled: false,
+        version: 1,
+        created_at: now,
+        updated_at: now,
+    };
+    let mut tx = state.db.begin().await?;
+    let giver = caller(state, &mut tx, principal).await?;
+    Authority::of(&giver).require(&account.roles, &account.stores)?;
+    if !accounts::insert_account(&mut tx, &account, &new.email.key(), &hash).await? {
+        return Err(AccountError::EmailTaken);
+    }
+    tx.commit().await?;
+    tracing::info!(user.id = %account.id, by.id = %giver.id, "made an account");
+    Ok(account)
+}

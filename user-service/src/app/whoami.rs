@@ -1,0 +1,49 @@
+//! Who asks: the account and session behind a token, as they are now.
+
+use common::auth::Principal;
+use store::Tx;
+
+use super::log_out::session_of;
+use crate::domain::account::Account;
+use crate::domain::session::SessionId;
+use crate::error::SessionError;
+use crate::state::AppState;
+use crate::store::accounts;
+use crate::store::sessions::{self, SessionSpan};
+
+/// An account and the session in which it asks.
+pub(crate) struct Me {
+    pub(crate) account: Account,
+    pub(crate) session: SessionId,
+    pub(crate) span: SessionSpan,
+}
+
+/// The account and session of the caller.
+pub(crate) async fn whoami(state: &AppState, principal: &Principal) -> Result<Me, SessionError> {
+    let mut tx = state.db.read().await?;
+    let account = caller(state, &mut tx, principal).await?;
+    let session = session_of(principal).ok_or(SessionError::SessionEnded)?;
+    let span = sessions::find_span(&mut tx, session).await?;
+    Ok(Me {
+        account,
+        session,
+        span: span.ok_or(SessionError::SessionEnded)?,
+    })
+}
+
+/// The caller's account. A token outlives its session by minutes; here that session must still be
+/// in force, and roles and stores are the present ones.
+pub(crate) async fn caller(
+    state: &AppState,
+    tx: &mut Tx,
+    principal: &Principal,
+) -> Result<Account, SessionError> {
+    let session = session_of(principal).ok_or(SessionError::SessionEnded)?;
+    let account = accounts::find_in_session(tx, session, state.clock.now()).await?;
+    let account = account.ok_or(SessionError::SessionEnded)?;
+    if account.id.to_string() == principal.subject {
+        Ok(account)
+    } else {
+        Err(SessionError::SessionEnded)
+    }
+}

@@ -1,0 +1,83 @@
+//! Who may give what to whom.
+
+use std::collections::BTreeSet;
+
+use common::auth::{Role, StoreScope};
+use common::ids::StoreId;
+
+use super::account::Account;
+
+/// What an account may hand on: an owner anything, anybody else only what they have themselves.
+pub(crate) struct Authority<'a> {
+    roles: &'a BTreeSet<Role>,
+    scope: StoreScope,
+}
+
+/// A role or store that the account does not have itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an account cannot give or take what it does not have itself")]
+pub(crate) struct NotHeld;
+
+impl<'a> Authority<'a> {
+    /// What `account` may hand on.
+    pub(crate) fn of(account: &'a Account) -> Self {
+        Self {
+            roles: &account.roles,
+            scope: account.scope(),
+        }
+    }
+
+    /// Refuses roles and stores that are not this account's to give or take.
+    pub(crate) fn require(
+        &self,
+        roles: &BTreeSet<Role>,
+        stores: &BTreeSet<StoreId>,
+    ) -> Result<(), NotHeld> {
+        let holds_role = |role| self.roles.contains(&Role::Owner) || self.roles.contains(role);
+        let holds_store = |store: &StoreId| self.scope.contains(*store);
+        if roles.iter().all(holds_role) && stores.iter().all(holds_store) {
+            Ok(())
+        } else {
+            Err(NotHeld)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use common::clock::Clock;
+    use common::ids::UserId;
+    use common::time::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn nobody_gives_what_they_do_not_have() {
+        let clock = Clock::manual(Timestamp::from_unix_seconds(1_700_000_000));
+        let (own, foreign) = (StoreId::new(&clock), StoreId::new(&clock));
+        let account = |role| Account {
+            id: UserId::new(&clock),
+            email: "a@b".to_owned(),
+            display_name: "A".to_owned(),
+            roles: [role].into(),
+            stores: [own].into(),
+            disabled: false,
+            version: 1,
+            created_at: clock.now(),
+            updated_at: clock.now(),
+        };
+        let check = |giver, roles: &[Role], stores: &[StoreId], expected| {
+            let roles = roles.iter().copied().collect();
+            let stores = stores.iter().copied().collect();
+            let giver = account(giver);
+            let verdict = Authority::of(&giver).require(&roles, &stores);
+            assert_eq!(verdict, expected, "{:?} {roles:?} {stores:?}", giver.roles);
+        };
+        check(Role::Owner, &[Role::Owner, Role::Crew], &[foreign], Ok(()));
+        check(Role::StoreManager, &[Role::StoreManager], &[own], Ok(()));
+        check(Role::StoreManager, &[Role::Owner], &[own], Err(NotHeld));
+        check(Role::StoreManager, &[Role::AreaManager], &[], Err(NotHeld));
+        check(Role::StoreManager, &[], &[own, foreign], Err(NotHeld));
+        check(Role::Crew, &[Role::StoreManager], &[], Err(NotHeld));
+    }
+}

@@ -1,0 +1,263 @@
+//! Password hashes: argon2id in PHC string format, so many at a time and no more.
+//!
+//! Every hash takes its parameters' memory (19 MiB at OWASP's floor) and a processor for tens of
+//! milliseconds. A semaphore bounds how many are computed at once, a second one how many logins wait
+//! for a turn; whoever comes later is answered at once that the service is busy.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{
+    ARGON2ID_IDENT, Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version,
+};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::keys::random;
+use crate::settings::HashingSettings;
+
+const SALT_BYTES: usize = 16;
+const HASH_BYTES: usize = 32;
+
+/// Too many logins wait already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too many passwords wait to be checked")]
+pub(crate) struct Busy;
+
+/// A hash could not be computed: no memory, a damaged hash in the database, a fault of this program.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HashingError {
+    #[error("a password could not be hashed")]
+    Hash(#[from] argon2::password_hash::Error),
+    #[error("a stored password hash cannot be read")]
+    Stored(#[from] argon2::password_hash::phc::Error),
+    #[error("the parameters of argon2 are refused")]
+    Params(#[from] argon2::Error),
+    #[error("a hashing task was lost")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// Hashes and verifies passwords. Clones share the limits.
+#[derive(Clone)]
+pub(crate) struct Hasher(Arc<Inner>);
+
+struct Inner {
+    argon2: Argon2<'static>,
+    /// One permit per hash under way.
+    turns: Arc<Semaphore>,
+    /// One permit per login under way or waiting.
+    places: Arc<Semaphore>,
+    /// Verified when there is no account, so that the answer takes as long.
+    dummy: String,
+}
+
+/// The right to compute hashes one after the other.
+pub(crate) struct Turn {
+    inner: Arc<Inner>,
+    turn: OwnedSemaphorePermit,
+    place: OwnedSemaphorePermit,
+}
+
+/// What a stored hash says of a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Verification {
+    pub(crate) matches: bool,
+    /// Made with other parameters than today's.
+    pub(crate) outdated: bool,
+}
+
+impl Hasher {
+    /// A hasher with these limits.
+    pub(crate) fn new(settings: &HashingSettings) -> Result<Self, HashingError> {
+        let params = Params::new(
+            settings.memory_kib,
+            settings.passes,
+            settings.lanes,
+            Some(HASH_BYTES),
+        )?;
+        let parallel = match settings.parallel {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            given => given,
+        };
+        let dummy = dummy_hash(&params)?;
+        Ok(Self(Arc::new(Inner {
+            argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
+            turns: Arc::new(Semaphore::new(parallel)),
+            places: Arc::new(Semaphore::new(parallel.saturating_add(settings.queue))),
+            dummy,
+        })))
+    }
+
+    /// Waits for a turn, unless too many wait already.
+    pub(crate) async fn turn(&self) -> Result<Turn, Busy> {
+        let inner = Arc::clone(&self.0);
+        let place = Arc::clone(&inner.places).try_acquire_owned();
+        let place = place.map_err(|_full| Busy)?;
+        let turn = Arc::clone(&inner.turns).acquire_owned().await;
+        let turn = turn.expect("the semaphore is never closed");
+        Ok(Turn { inner, turn, place })
+    }
+}
+
+impl Turn {
+    /// Compares `password` with a stored hash or, when there is none, with one that nothing matches.
+    pub(crate) async fn verify(
+        self,
+        password: SecretString,
+        stored: Option<String>,
+    ) -> Result<(Self, Verification), HashingError> {
+        self.blocking(move |inner| {
+            let hash = PasswordHash::new(stored.as_deref().unwrap_or(&inner.dummy))?;
+            let verified = inner
+                .argon2
+                .verify_password(password.expose_secret().as_bytes(), &hash);
+            let matches = match verified {
+                Ok(()) => stored.is_some(),
+                Err(argon2::password_hash::Error::PasswordInvalid) => false,
+                Err(error) => return Err(error.into()),
+            };
+            Ok(Verification {
+                matches,
+                outdated: is_outdated(&hash, inner.argon2.params()),
+            })
+        })
+        .await
+    }
+
+    /// A hash of `password` with today's parameters and a new salt, in PHC string format.
+    pub(crate) async fn hash(self, password: SecretString) -> Result<(Self, String), HashingError> {
+        self.blocking(move |inner| {
+            let password = password.expose_secret().as_bytes();
+            let salt = random::<SALT_BYTES>();
+            let hash = inner.argon2.hash_password_with_salt(password, &salt)?;
+            Ok(hash.to_string())
+        })
+        .await
+    }
+
+    /// The permits go along, so that a caller who gives up does not let another hash start early.
+    async fn blocking<T: Send + 'static>(
+        self,
+        work: impl FnOnce(&Inner) -> Result<T, HashingError> + Send + 'static,
+    ) -> Result<(Self, T), HashingError> {
+        let task = tokio::task::spawn_blocking(move || {
+            let started = Instant::now();
+            let result = work(&self.inner);
+            metrics::histogram!("user_password_hash_seconds")
+                .record(started.elapsed().as_secs_f64());
+            (self, result)
+        });
+        let (turn, result) = task.await?;
+        Ok((turn, result?))
+    }
+}
+
+impl std::fmt::Debug for Turn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Turn")
+            .field("turn", &self.turn)
+            .field("place", &self.place)
+            .finish_non_exhaustive()
+    }
+}
+
+fn is_outdated(hash: &PasswordHash, params: &Params) -> bool {
+    let version: u32 = Version::V0x13.into();
+    hash.algorithm != ARGON2ID_IDENT
+        || hash.version != Some(version)
+        || Params::try_from(hash).ok().as_ref() != Some(params)
+}
+
+/// A hash with these parameters that was never computed, so that no password is known to match.
+fn dummy_hash(params: &Params) -> Result<String, HashingError> {
+    let hash = PasswordHash {
+        algorithm: ARGON2ID_IDENT,
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(params)?,
+        salt: Some(Salt::new(&random::<SALT_BYTES>())?),
+        hash: Some(Output::new(&random::<HASH_BYTES>())?),
+    };
+    Ok(hash.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hasher(passes: u32, parallel: usize, queue: usize) -> Hasher {
+        let settings = HashingSettings {
+            memory_kib: 8_192,
+            passes,
+            lanes: 1,
+            parallel,
+            queue,
+        };
+        Hasher::new(&settings).unwrap()
+    }
+
+    async fn verify(hasher: &Hasher, password: &str, stored: Option<&str>) -> Verification {
+        let turn = hasher.turn().await.unwrap();
+        let stored = stored.map(str::to_owned);
+        turn.verify(password.into(), stored).await.unwrap().1
+    }
+
+    #[tokio::test]
+    async fn a_hash_names_its_parameters_and_matches_its_password_alone() {
+        let hasher = hasher(1, 1, 0);
+        let turn = hasher.turn().await.unwrap();
+        let (turn, hash) = turn.hash("correct horse".into()).await.unwrap();
+        let (turn, other) = turn.hash("correct horse".into()).await.unwrap();
+        drop(turn);
+        assert!(hash.starts_with("$argon2id$v=19$m=8192,t=1,p=1$"), "{hash}");
+        assert_ne!(hash, other, "each hash has its own salt");
+        let check = async |password, stored, expected| {
+            let verification = verify(&hasher, password, stored).await;
+            assert_eq!(verification.matches, expected, "{password} {stored:?}");
+            assert!(!verification.outdated, "{password} {stored:?}");
+        };
+        check("correct horse", Some(hash.as_str()), true).await;
+        check("correct horsf", Some(&hash), false).await;
+        check("", Some(&hash), false).await;
+        check("correct horse", None, false).await;
+    }
+
+    #[tokio::test]
+    async fn a_hash_with_other_parameters_still_matches_and_is_outdated() {
+        let turn = hasher(1, 1, 0).turn().await.unwrap();
+        let (_turn, hash) = turn.hash("correct horse".into()).await.unwrap();
+        let verification = verify(&hasher(2, 1, 0), "correct horse", Some(&hash)).await;
+        assert_eq!(
+            verification,
+            Verification {
+                matches: true,
+                outdated: true
+            }
+        );
+    }
+
+    #[tokio::test]
+    async fn whoever_finds_the_queue_full_is_told_at_once() {
+        let hasher = hasher(1, 1, 1);
+        let first = hasher.turn().await.unwrap();
+        let mut second = Box::pin(hasher.turn());
+        // Poll it once, so that it takes its place in the queue.
+        assert!(futures_util::poll!(second.as_mut()).is_pending());
+        assert_eq!(hasher.turn().await.unwrap_err(), Busy);
+        drop(first);
+        drop(second.await.unwrap());
+        assert!(hasher.turn().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_caller_who_gives_up_frees_the_turn_only_when_the_hash_is_done() {
+        let hasher = hasher(1, 1, 0);
+        let turn = hasher.turn().await.unwrap();
+        let mut hashing = Box::pin(turn.hash("correct horse".into()));
+        assert!(futures_util::poll!(hashing.as_mut()).is_pending());
+        drop(hashing);
+        // The permit comes back with the end of the blocking task, never before.
+        let next = Arc::clone(&hasher.0.turns).acquire_owned().await;
+        assert!(next.is_ok());
+    }
+}

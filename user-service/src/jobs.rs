@@ -1,0 +1,72 @@
+//! What happens without being asked for. Each job may run in every replica at once.
+
+use std::future::Future;
+use std::time::Duration;
+
+use actix_web::web;
+use common::error::ErrorChain;
+use common::shutdown::Shutdown;
+
+use crate::state::AppState;
+use crate::store::{known_addresses, sessions};
+
+const PURGE_INTERVAL: Duration = Duration::from_secs(3_600);
+const RELOAD_INTERVAL: Duration = Duration::from_secs(30);
+/// An address not used for this long is a stranger's again.
+const ADDRESS_MEMORY: Duration = Duration::from_secs(90 * 24 * 3_600);
+
+/// Starts all jobs; they end with `shutdown`.
+pub(crate) fn start(state: &web::Data<AppState>, shutdown: &Shutdown) {
+    let purge_state = state.clone();
+    tokio::spawn(repeat(PURGE_INTERVAL, shutdown.clone(), move || {
+        let state = purge_state.clone();
+        async move {
+            if let Err(error) = purge(&state).await {
+                tracing::warn!(error = %ErrorChain(&error), "ended sessions could not be deleted");
+            }
+        }
+    }));
+    let keyring = state.keyring.clone();
+    tokio::spawn(repeat(RELOAD_INTERVAL, shutdown.clone(), move || {
+        let keyring = keyring.clone();
+        async move {
+            if let Err(error) = keyring.reload().await {
+                tracing::warn!(error = %ErrorChain(&error), "signing keys could not be read again");
+            }
+        }
+    }));
+}
+
+/// Runs `job` after each interval, from the first one on.
+async fn repeat<F: Future<Output = ()>>(
+    interval: Duration,
+    shutdown: Shutdown,
+    job: impl Fn() -> F,
+) {
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // The first tick comes at once; a start has better things to do.
+    ticks.tick().await;
+    loop {
+        tokio::select! {
+            () = shutdown.triggered() => return,
+            _ = ticks.tick() => job().await,
+        }
+    }
+}
+
+/// Deletes sessions that have ended, with their tokens, and forgets addresses not seen for long.
+pub(crate) async fn purge(state: &AppState) -> Result<(), store::StoreError> {
+    let now = state.clock.now();
+    let mut tx = state.db.begin().await?;
+    let idle = now.minus(state.session_limits.idle);
+    let ended = sessions::delete_ended(&mut tx, now, idle).await?;
+    let unseen = known_addresses::delete_unseen(&mut tx, now.minus(ADDRESS_MEMORY)).await?;
+    tx.commit().await?;
+    tracing::debug!(
+        sessions.deleted = ended,
+        addresses.deleted = unseen,
+        "purged"
+    );
+    Ok(())
+}

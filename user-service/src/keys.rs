@@ -1,0 +1,31 @@
+//! Secrets of this service: the installation's own, the keys that sign tokens, and refresh tokens.
+
+mod installation;
+mod keyring;
+mod mint;
+mod refresh_token;
+mod seal;
+
+pub(crate) use installation::InstallationSecret;
+pub(crate) use keyring::Keyring;
+pub(crate) use mint::{Mint, MintError, Minted};
+pub(crate) use refresh_token::{RefreshToken, RefreshTokens};
+
+/// Random bytes from the operating system.
+pub(crate) fn random<const N: usize>() -> [u8; N] {
+    use ring::rand::SecureRandom as _;
+    let mut bytes = [0; N];
+    ring::rand::SystemRandom::new()
+        .fill(&mut bytes)
+        .expect("the operating system has randomness once it runs services");
+    bytes
+}
+
+/// Lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a String takes every write");
+        text
+    })
+}

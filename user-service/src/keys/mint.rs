@@ -1,0 +1,105 @@
+//! Signs tokens. Nothing outside this module can.
+
+use std::time::Duration;
+
+use common::auth::{AUDIENCE, Claims, ISSUER, StoreClaim, TokenType, install_jwt_crypto};
+use common::clock::Clock;
+use contracts::services::ServiceName;
+use jsonwebtoken::{Algorithm, Header, encode};
+use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
+
+use super::keyring::Keyring;
+use crate::domain::account::Account;
+use crate::domain::session::SessionId;
+use crate::settings::TokensSettings;
+
+/// A token could not be signed: a fault of this program.
+#[derive(Debug, thiserror::Error)]
+#[error("a token could not be signed")]
+pub(crate) struct MintError(#[from] jsonwebtoken::errors::Error);
+
+/// A signed token and how long it is good for.
+pub(crate) struct Minted {
+    token: SecretString,
+    pub(crate) expires_in_seconds: u32,
+}
+
+impl Minted {
+    /// The text that the client calls with.
+    pub(crate) fn expose(&self) -> &str {
+        self.token.expose_secret()
+    }
+}
+
+/// Signs access tokens and services' tokens.
+pub(crate) struct Mint {
+    keyring: Keyring,
+    clock: Clock,
+    access_life: Duration,
+    service_life: Duration,
+}
+
+impl Mint {
+    pub(crate) fn new(keyring: Keyring, clock: Clock, settings: &TokensSettings) -> Self {
+        install_jwt_crypto();
+        Self {
+            keyring,
+            clock,
+            access_life: settings.access_life(),
+            service_life: settings.service_life(),
+        }
+    }
+
+    /// The token of an account in a session.
+    pub(crate) fn access(
+        &self,
+        account: &Account,
+        session: SessionId,
+    ) -> Result<Minted, MintError> {
+        let claims = Claims {
+            sid: Some(session.to_string()),
+            roles: account.roles.iter().copied().collect(),
+            stores: account.store_claim(),
+            ..self.claims(account.id.to_string(), TokenType::Access)
+        };
+        self.sign(claims, self.access_life)
+    }
+
+    /// The token of a service.
+    pub(crate) fn service(&self, service: ServiceName) -> Result<Minted, MintError> {
+        let claims = self.claims(service.as_str().to_owned(), TokenType::Service);
+        self.sign(claims, self.service_life)
+    }
+
+    fn claims(&self, sub: String, typ: TokenType) -> Claims {
+        let now = self.clock.now().as_unix_seconds();
+        Claims {
+            iss: ISSUER.to_owned(),
+            aud: AUDIENCE.to_owned(),
+            sub,
+            sid: None,
+            exp: now,
+            nbf: now,
+            iat: now,
+            jti: Uuid::new_v4().simple().to_string(),
+            typ,
+            roles: Vec::new(),
+            stores: StoreClaim::default(),
+        }
+    }
+
+    fn sign(&self, mut claims: Claims, life: Duration) -> Result<Minted, MintError> {
+        let seconds = u32::try_from(life.as_secs()).unwrap_or(u32::MAX);
+        claims.exp = claims.iat.saturating_add(i64::from(seconds));
+        let signer = self.keyring.signer();
+        let header = Header {
+            kid: Some(signer.kid),
+            ..Header::new(Algorithm::EdDSA)
+        };
+        Ok(Minted {
+            token: encode(&header, &claims, &signer.key)?.into(),
+            expires_in_seconds: seconds,
+        })
+    }
+}

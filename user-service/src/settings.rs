@@ -1,0 +1,216 @@
+//! The settings that only user-service has; `config/default.toml` documents each key.
+
+use std::time::Duration;
+
+use common::settings::{CommonSettings, Loaded, Profile};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+use crate::client_address::Network;
+
+/// Known to everybody, as common's default says.
+const DEVELOPMENT_ROOT_SECRET: &str = "maru-development-only";
+/// Shortest secret that a person may give, in characters.
+const MIN_SECRET_CHARACTERS: usize = 32;
+
+/// Everything that user-service can be told beyond the common settings.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnSettings {
+    /// The first account.
+    pub owner: OwnerSettings,
+    /// Encryption at rest.
+    pub keys: KeysSettings,
+    /// Lifetimes.
+    pub tokens: TokensSettings,
+    /// Cost of a password hash.
+    pub hashing: HashingSettings,
+    /// Delays after failed logins.
+    pub throttle: ThrottleSettings,
+    /// Who may say where a request came from.
+    pub proxies: ProxiesSettings,
+}
+
+/// The owner account made when there is no account yet.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnerSettings {
+    /// Its email.
+    pub email: String,
+    /// Its first password; may be empty.
+    pub password: SecretString,
+}
+
+/// Encryption at rest.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeysSettings {
+    /// Encrypts the signing keys; empty reads it from a file.
+    pub encryption_secret: SecretString,
+}
+
+/// Lifetimes of tokens and sessions.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokensSettings {
+    /// Life of an access token, in seconds.
+    pub access_seconds: u32,
+    /// Life of a service's token, in seconds.
+    pub service_seconds: u32,
+    /// Longest pause between two refreshes, in days.
+    pub session_idle_days: u32,
+    /// Longest life of a session, in days.
+    pub session_days: u32,
+    /// How long a used refresh token still gives the same successor, in seconds.
+    pub refresh_grace_seconds: u32,
+}
+
+/// Cost of a password hash, and how many are computed at once.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HashingSettings {
+    /// Memory of one hash, in KiB.
+    pub memory_kib: u32,
+    /// Passes over the memory.
+    pub passes: u32,
+    /// Lanes of the memory.
+    pub lanes: u32,
+    /// Hashes at the same time; 0 is one per processor.
+    pub parallel: usize,
+    /// Logins that may wait for their turn.
+    pub queue: usize,
+}
+
+/// Delays after failed logins.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ThrottleSettings {
+    /// Free failures of one account from one address.
+    pub pair_free: u32,
+    /// Free failures from one address.
+    pub address_free: u32,
+    /// Free failures of one account.
+    pub account_free: u32,
+    /// The first delay, in milliseconds.
+    pub first_delay_ms: u64,
+    /// The longest delay, in seconds.
+    pub max_delay_seconds: u64,
+    /// Failures are forgotten after this long, in minutes.
+    pub forget_minutes: u64,
+}
+
+/// Who may say where a request came from.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProxiesSettings {
+    /// Networks whose `X-Forwarded-For` is believed.
+    pub trusted: Vec<Network>,
+}
+
+/// Everything that is unacceptable, in words. The password of the owner is judged when it is used.
+#[must_use]
+pub fn faults(settings: &Loaded<OwnSettings>) -> Vec<String> {
+    let (common, own) = (&settings.common, &settings.own);
+    let mut faults = Vec::new();
+    let mut require = |holds: bool, fault: &str| {
+        if !holds {
+            faults.push(fault.to_owned());
+        }
+    };
+    let tokens = &own.tokens;
+    require(
+        (300..=900).contains(&tokens.access_seconds),
+        "tokens.access_seconds must be from 300 to 900",
+    );
+    require(
+        (120..=900).contains(&tokens.service_seconds),
+        "tokens.service_seconds must be from 120 to 900",
+    );
+    require(
+        (1..=366).contains(&tokens.session_days)
+            && (1..=tokens.session_days).contains(&tokens.session_idle_days),
+        "tokens.session_days must be from 1 to 366 and tokens.session_idle_days at most that",
+    );
+    require(
+        tokens.refresh_grace_seconds <= 60,
+        "tokens.refresh_grace_seconds must be at most 60",
+    );
+    require(
+        (1..=64).contains(&own.hashing.lanes)
+            && (8_192..=1_048_576).contains(&own.hashing.memory_kib)
+            && (1..=64).contains(&own.hashing.passes),
+        "hashing.memory_kib must be from 8192 to 1048576, hashing.passes and hashing.lanes from 1 to 64",
+    );
+    require(
+        own.hashing.parallel <= 256 && own.hashing.queue <= 10_000,
+        "hashing.parallel must be at most 256 and hashing.queue at most 10000",
+    );
+    let throttle = &own.throttle;
+    require(
+        throttle.first_delay_ms >= 1
+            && throttle.max_delay_seconds >= 1
+            && throttle.forget_minutes.saturating_mul(60) > throttle.max_delay_seconds,
+        "throttle.first_delay_ms and throttle.max_delay_seconds must be at least 1 and \
+         throttle.forget_minutes longer than throttle.max_delay_seconds",
+    );
+    let secret = own.keys.encryption_secret.expose_secret();
+    require(
+        secret.is_empty() || secret.chars().count() >= MIN_SECRET_CHARACTERS,
+        "keys.encryption_secret must have at least 32 characters",
+    );
+    require(
+        root_is_acceptable(common),
+        "the production profile needs MARU_SERVICE_ROOT_SECRET with at least 32 characters; \
+         user-service derives every service's secret from it",
+    );
+    faults
+}
+
+fn root_is_acceptable(common: &CommonSettings) -> bool {
+    let root = common.auth.service_root_secret.expose_secret();
+    common.profile == Profile::Development
+        || (root != DEVELOPMENT_ROOT_SECRET && root.chars().count() >= MIN_SECRET_CHARACTERS)
+}
+
+impl TokensSettings {
+    pub(crate) fn access_life(&self) -> Duration {
+        Duration::from_secs(self.access_seconds.into())
+    }
+
+    pub(crate) fn service_life(&self) -> Duration {
+        Duration::from_secs(self.service_seconds.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(pairs: &[(&str, &str)]) -> Loaded<OwnSettings> {
+        let pairs = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        common::settings::load("user", crate::DEFAULTS, pairs).unwrap()
+    }
+
+    #[test]
+    fn the_defaults_are_acceptable_and_hide_secrets() {
+        let settings = load(&[("MARU_OWNER_PASSWORD", "marker-of-a-secret")]);
+        assert!(faults(&settings).is_empty());
+        assert!(!format!("{settings:?}").contains("marker-of-a-secret"));
+    }
+
+    #[test]
+    fn all_faults_are_reported_at_once() {
+        let settings = load(&[
+            ("MARU_PROFILE", "production"),
+            (
+                "MARU_SERVICE_SECRET",
+                "given, but this service needs the root",
+            ),
+            ("USER__KEYS__ENCRYPTION_SECRET", "short"),
+            ("USER__TOKENS__ACCESS_SECONDS", "86400"),
+        ]);
+        assert_eq!(faults(&settings).len(), 3);
+    }
+}

@@ -1,0 +1,150 @@
+//! Puts the service together and runs it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web;
+use anyhow::{Context as _, ensure};
+use common::auth::TokenVerifier;
+use common::clock::Clock;
+use common::health::{Health, Importance};
+use common::server::{RunningServer, ServerParts};
+use common::settings::{Loaded, RedisSettings};
+use common::shutdown::Shutdown;
+use secrecy::ExposeSecret;
+use store::{Db, Migrator};
+
+use crate::app::bootstrap::ensure_owner;
+use crate::domain::session::SessionLimits;
+use crate::hashing::Hasher;
+use crate::keys::{InstallationSecret, Keyring, Mint, RefreshTokens};
+use crate::settings::{self, OwnSettings, TokensSettings};
+use crate::state::AppState;
+use crate::throttle::{SharedCounts, Throttle};
+use crate::{jobs, routes};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/user");
+
+/// The service, listening.
+pub struct Application {
+    server: RunningServer,
+    state: web::Data<AppState>,
+    shutdown: Shutdown,
+}
+
+impl Application {
+    /// Opens the database, brings its schema, keys and owner account into being, and listens.
+    ///
+    /// # Errors
+    /// When the settings are not acceptable, the database cannot be used, the keys in it were
+    /// sealed with another secret, or the address is taken.
+    pub async fn build(settings: Loaded<OwnSettings>, shutdown: Shutdown) -> anyhow::Result<Self> {
+        Self::build_at(settings, Clock::system(), shutdown).await
+    }
+
+    /// The same by another clock, for tests.
+    ///
+    /// # Errors
+    /// As [`Application::build`].
+    pub async fn build_at(
+        settings: Loaded<OwnSettings>,
+        clock: Clock,
+        shutdown: Shutdown,
+    ) -> anyhow::Result<Self> {
+        let faults = settings::faults(&settings);
+        ensure!(faults.is_empty(), "{}", faults.join("; "));
+        let Loaded { common, own, .. } = settings;
+        let db = Db::connect(&common.database).await?;
+        db.migrate(&[&MIGRATIONS]).await?;
+
+        let secret =
+            InstallationSecret::obtain(&own.keys.encryption_secret, &common.data_dir.join("keys"))?;
+        let keyring = Keyring::open(db.clone(), &secret, clock.clone()).await?;
+        let shared = shared_counts(&common.redis)?;
+        let health = health(&db, shared.clone());
+        let state = web::Data::new(AppState {
+            mint: Mint::new(keyring.clone(), clock.clone(), &own.tokens),
+            refresh_tokens: RefreshTokens::new(&secret),
+            session_limits: session_limits(&own.tokens),
+            throttle: Throttle::new(&own.throttle, secret.blinding_key(), shared, clock.clone()),
+            hasher: Hasher::new(&own.hashing)?,
+            trusted_proxies: own.proxies.trusted,
+            service_root: common.auth.service_root_secret,
+            keyring: keyring.clone(),
+            clock: clock.clone(),
+            db,
+        });
+        ensure_owner(&state, &own.owner, common.profile).await?;
+        jobs::start(&state, &shutdown);
+
+        let parts = ServerParts {
+            settings: common.server,
+            health,
+            verifier: TokenVerifier::new(keyring, clock),
+            openapi: routes::openapi(),
+        };
+        let routed = state.clone();
+        let server = common::server::start(parts, move |config| routes::configure(config, &routed))
+            .context("cannot listen")?;
+        tracing::info!(address = %server.address(), "user-service listens");
+        Ok(Self {
+            server,
+            state,
+            shutdown,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// Serves until it is told to stop, and lets requests under way finish.
+    ///
+    /// # Errors
+    /// When the server ends by itself.
+    pub async fn run_until_stopped(self) -> anyhow::Result<()> {
+        self.server.run_until(&self.shutdown).await?;
+        self.state.db.close().await;
+        Ok(())
+    }
+}
+
+fn shared_counts(settings: &RedisSettings) -> anyhow::Result<Option<Arc<SharedCounts>>> {
+    if settings.url.expose_secret().is_empty() {
+        return Ok(None);
+    }
+    let counts = SharedCounts::new(&settings.url).context("redis.url (REDIS_URL)")?;
+    Ok(Some(Arc::new(counts)))
+}
+
+fn health(db: &Db, shared: Option<Arc<SharedCounts>>) -> Health {
+    let db = db.clone();
+    let health = Health::builder("user", env!("CARGO_PKG_VERSION")).check(
+        "database",
+        Importance::Required,
+        move || {
+            let db = db.clone();
+            async move { db.ping().await.map_err(|error| error.to_string()) }
+        },
+    );
+    let Some(shared) = shared else {
+        return health.build();
+    };
+    let check = move || {
+        let shared = Arc::clone(&shared);
+        async move { shared.ping().await.map_err(|error| error.to_string()) }
+    };
+    health.check("redis", Importance::Helpful, check).build()
+}
+
+fn session_limits(tokens: &TokensSettings) -> SessionLimits {
+    let days = |days: u32| Duration::from_secs(u64::from(days) * 24 * 3_600);
+    SessionLimits {
+        idle: days(tokens.session_idle_days),
+        life: days(tokens.session_days),
+        grace: Duration::from_secs(tokens.refresh_grace_seconds.into()),
+    }
+}

@@ -1,0 +1,307 @@
+//! Accounts with their roles and stores.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::auth::Role;
+use common::ids::{StoreId, UserId};
+use common::time::Timestamp;
+use store::{StoreError, Tx};
+
+use super::roles;
+use crate::domain::account::Account;
+
+#[derive(sqlx::FromRow)]
+struct AccountRow {
+    id: UserId,
+    email: String,
+    display_name: String,
+    disabled: bool,
+    version: i64,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+/// What a login is checked against.
+#[derive(sqlx::FromRow)]
+pub(crate) struct Credentials {
+    pub(crate) id: UserId,
+    pub(crate) password_hash: String,
+    pub(crate) disabled: bool,
+}
+
+/// Which accounts to list.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct AccountFilter {
+    /// Only those that work in this store.
+    pub(crate) store: Option<StoreId>,
+    /// Only this account and those that share a store with it.
+    pub(crate) colleagues_of: Option<UserId>,
+}
+
+/// Whether there is any account.
+pub(crate) async fn any_account(tx: &mut Tx) -> Result<bool, StoreError> {
+    let first = store::fetch_optional!(tx, (UserId,), "SELECT id FROM users LIMIT 1")?;
+    Ok(first.is_some())
+}
+
+/// Stores a new account; `false` when another one has the email.
+pub(crate) async fn insert_account(
+    tx: &mut Tx,
+    account: &Account,
+    email_key: &str,
+    password_hash: &str,
+) -> Result<bool, StoreError> {
+    let inserted = store::execute!(
+        tx,
+        "INSERT INTO users (id, email, email_key, display_name, password_hash, disabled, version,
+                            created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+         ON CONFLICT (email_key) DO NOTHING",
+        account.id,
+        &account.email,
+        email_key,
+        &account.display_name,
+        password_hash,
+        account.disabled,
+        account.version,
+        account.created_at,
+        account.updated_at,
+    )?;
+    if inserted == 0 {
+        return Ok(false);
+    }
+    insert_roles(tx, account).await?;
+    insert_stores(tx, account).await?;
+    Ok(true)
+}
+
+/// Stores a changed account, unless it changed from another version than the one before.
+pub(crate) async fn update_account(tx: &mut Tx, account: &Account) -> Result<bool, StoreError> {
+    let updated = store::execute!(
+        tx,
+        "UPDATE users SET display_name = $2, disabled = $3, version = $4, updated_at = $5
+         WHERE id = $1 AND version = $4 - 1",
+        account.id,
+        &account.display_name,
+        account.disabled,
+        account.version,
+        account.updated_at,
+    )?;
+    if updated == 0 {
+        return Ok(false);
+    }
+    store::execute!(tx, "DELETE FROM user_roles WHERE user_id = $1", account.id)?;
+    insert_roles(tx, account).await?;
+    store::execute!(tx, "DELETE FROM user_stores WHERE user_id = $1", account.id)?;
+    insert_stores(tx, account).await?;
+    Ok(true)
+}
+
+async fn insert_roles(tx: &mut Tx, account: &Account) -> Result<(), StoreError> {
+    let id = account.id;
+    let names: Vec<&'static str> = account.roles.iter().copied().map(roles::name).collect();
+    store::insert_many!(
+        tx,
+        "INSERT INTO user_roles (user_id, role)",
+        names,
+        |name| [id, *name]
+    )?;
+    Ok(())
+}
+
+async fn insert_stores(tx: &mut Tx, account: &Account) -> Result<(), StoreError> {
+    let id = account.id;
+    let stores: Vec<StoreId> = account.stores.iter().copied().collect();
+    store::insert_many!(
+        tx,
+        "INSERT INTO user_stores (user_id, store_id)",
+        stores,
+        |store_id| [id, *store_id]
+    )?;
+    Ok(())
+}
+
+/// The credentials under an email in its folded form.
+pub(crate) async fn find_credentials(
+    tx: &mut Tx,
+    email_key: &str,
+) -> Result<Option<Credentials>, StoreError> {
+    store::fetch_optional!(
+        tx,
+        Credentials,
+        "SELECT id, password_hash, disabled FROM users WHERE email_key = $1",
+        email_key
+    )
+}
+
+/// Replaces a password's hash, unless it was replaced meanwhile.
+pub(crate) async fn update_password_hash(
+    tx: &mut Tx,
+    id: UserId,
+    old: &str,
+    new: &str,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2";
+    store::execute!(tx, sql, id, old, new)?;
+    Ok(())
+}
+
+/// One account.
+pub(crate) async fn find_account(tx: &mut Tx, id: UserId) -> Result<Option<Account>, StoreError> {
+    let row = store::fetch_optional!(
+        tx,
+        AccountRow,
+        "SELECT id, email, display_name, disabled, version, created_at, updated_at
+         FROM users WHERE id = $1",
+        id
+    )?;
+    complete_one(tx, row).await
+}
+
+/// One account, kept from changing until the transaction ends.
+pub(crate) async fn find_account_locked(
+    tx: &mut Tx,
+    id: UserId,
+) -> Result<Option<Account>, StoreError> {
+    let row = store::fetch_optional_locked!(
+        tx,
+        AccountRow,
+        "SELECT id, email, display_name, disabled, version, created_at, updated_at
+         FROM users WHERE id = $1",
+        id
+    )?;
+    complete_one(tx, row).await
+}
+
+/// The account of a session that is in force; `None` when the session or the account is over.
+pub(crate) async fn find_in_session(
+    tx: &mut Tx,
+    session: crate::domain::session::SessionId,
+    now: Timestamp,
+) -> Result<Option<Account>, StoreError> {
+    let row = store::fetch_optional!(
+        tx,
+        AccountRow,
+        "SELECT u.id, u.email, u.display_name, u.disabled, u.version, u.created_at, u.updated_at
+         FROM sessions AS s JOIN users AS u ON u.id = s.user_id
+         WHERE s.id = $1 AND s.revoked_at IS NULL AND s.expires_at > $2 AND NOT u.disabled",
+        session,
+        now
+    )?;
+    complete_one(tx, row).await
+}
+
+/// Accounts in the order of their creation, from after `after` on.
+pub(crate) async fn list_accounts(
+    tx: &mut Tx,
+    filter: AccountFilter,
+    after: Option<UserId>,
+    limit: i64,
+) -> Result<Vec<Account>, StoreError> {
+    let rows = store::fetch_all!(
+        tx,
+        AccountRow,
+        "SELECT u.id, u.email, u.display_name, u.disabled, u.version, u.created_at, u.updated_at
+         FROM users AS u
+         WHERE ($1 IS NULL OR u.id > $1)
+           AND ($2 IS NULL OR EXISTS (
+                 SELECT 1 FROM user_stores AS place
+                 WHERE place.user_id = u.id AND place.store_id = $2))
+           AND ($3 IS NULL OR u.id = $3 OR EXISTS (
+                 SELECT 1 FROM user_stores AS mine
+                 JOIN user_stores AS theirs ON theirs.store_id = mine.store_id
+                 WHERE mine.user_id = $3 AND theirs.user_id = u.id))
+         ORDER BY u.id LIMIT $4",
+        after,
+        filter.store,
+        filter.colleagues_of,
+        limit
+    )?;
+    complete(tx, rows).await
+}
+
+/// Whether two accounts share a store.
+pub(crate) async fn share_a_store(
+    tx: &mut Tx,
+    one: UserId,
+    other: UserId,
+) -> Result<bool, StoreError> {
+    let shared = store::fetch_optional!(
+        tx,
+        (StoreId,),
+        "SELECT mine.store_id FROM user_stores AS mine
+         JOIN user_stores AS theirs ON theirs.store_id = mine.store_id
+         WHERE mine.user_id = $1 AND theirs.user_id = $2 LIMIT 1",
+        one,
+        other
+    )?;
+    Ok(shared.is_some())
+}
+
+/// Waits for whoever else changes owners, and keeps others waiting until the transaction ends.
+pub(crate) async fn lock_owners(tx: &mut Tx) -> Result<(), StoreError> {
+    let _owners = store::fetch_all_locked!(
+        tx,
+        (UserId,),
+        "SELECT user_id FROM user_roles WHERE role = $1 ORDER BY user_id",
+        roles::OWNER
+    )?;
+    Ok(())
+}
+
+/// How many accounts can run the chain now.
+pub(crate) async fn count_active_owners(tx: &mut Tx) -> Result<i64, StoreError> {
+    let (count,) = store::fetch_one!(
+        tx,
+        (i64,),
+        "SELECT count(*) FROM user_roles AS r JOIN users AS u ON u.id = r.user_id
+         WHERE r.role = $1 AND NOT u.disabled",
+        roles::OWNER
+    )?;
+    Ok(count)
+}
+
+async fn complete_one(tx: &mut Tx, row: Option<AccountRow>) -> Result<Option<Account>, StoreError> {
+    Ok(complete(tx, row.into_iter().collect()).await?.pop())
+}
+
+/// Adds roles and stores to rows in ascending order of id, with two statements for the whole page.
+async fn complete(tx: &mut Tx, rows: Vec<AccountRow>) -> Result<Vec<Account>, StoreError> {
+    let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
+        return Ok(Vec::new());
+    };
+    let role_rows = store::fetch_all!(
+        tx,
+        (UserId, String),
+        "SELECT user_id, role FROM user_roles WHERE user_id >= $1 AND user_id <= $2",
+        first.id,
+        last.id
+    )?;
+    let store_rows = store::fetch_all!(
+        tx,
+        (UserId, StoreId),
+        "SELECT user_id, store_id FROM user_stores WHERE user_id >= $1 AND user_id <= $2",
+        first.id,
+        last.id
+    )?;
+    let mut roles: BTreeMap<UserId, BTreeSet<Role>> = BTreeMap::new();
+    for (user, name) in role_rows {
+        roles.entry(user).or_default().extend(roles::parse(&name));
+    }
+    let mut stores: BTreeMap<UserId, BTreeSet<StoreId>> = BTreeMap::new();
+    for (user, store) in store_rows {
+        stores.entry(user).or_default().insert(store);
+    }
+    let account = |row: AccountRow| Account {
+        roles: roles.remove(&row.id).unwrap_or_default(),
+        stores: stores.remove(&row.id).unwrap_or_default(),
+        id: row.id,
+        email: row.email,
+        display_name: row.display_name,
+        disabled: row.disabled,
+        version: row.version,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    };
+    Ok(rows.into_iter().map(account).collect())
+}

@@ -1,0 +1,239 @@
+//! Delays after failed logins, so that passwords cannot be guessed in bulk and nobody can lock
+//! somebody else out.
+//!
+//! Failures are counted three times: for the account at this address, for this address, and for the
+//! account anywhere. The first count delays always, and only this address' tries of this account.
+//! The other two delay only at addresses from which the account never signed in, so an attacker
+//! elsewhere does not slow its owner down. Nobody is locked out for good: delays grow up to a limit
+//! and failures are forgotten.
+//!
+//! The counts are kept in Redis when there is one, so that replicas share them, and in this process
+//! as well, which takes over while Redis is away.
+
+mod local;
+mod shared;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::clock::Clock;
+use ring::hmac;
+
+use self::local::LocalCounts;
+pub(crate) use self::shared::SharedCounts;
+use crate::client_address::ClientAddress;
+use crate::domain::progression::{Failures, Progression};
+use crate::keys::hex;
+use crate::settings::ThrottleSettings;
+
+/// Bytes of a blinded key: enough that two never meet.
+const KEY_BYTES: usize = 16;
+const SCOPES: usize = 3;
+
+/// One try to log in, without anything that tells who tried.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    /// Account at address, address, account.
+    keys: [String; SCOPES],
+}
+
+impl Attempt {
+    /// The address' blinded form, under which the database remembers it.
+    pub(crate) fn address_key(&self) -> &str {
+        let [_, address, _] = &self.keys;
+        address
+    }
+}
+
+/// How long a try has to wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Waits {
+    /// Wherever the try comes from.
+    pub(crate) always: Option<Duration>,
+    /// At an address from which the account never signed in.
+    pub(crate) at_unknown_address: Option<Duration>,
+}
+
+/// Counts failed logins. Clones share the counts.
+#[derive(Clone)]
+pub(crate) struct Throttle(Arc<Inner>);
+
+struct Inner {
+    clock: Clock,
+    blinding_key: hmac::Key,
+    delays: [Progression; SCOPES],
+    local: LocalCounts,
+    shared: Option<Arc<SharedCounts>>,
+}
+
+impl Throttle {
+    pub(crate) fn new(
+        settings: &ThrottleSettings,
+        blinding_key: hmac::Key,
+        shared: Option<Arc<SharedCounts>>,
+        clock: Clock,
+    ) -> Self {
+        let forget_after = Duration::from_secs(settings.forget_minutes.saturating_mul(60));
+        let delays = |free| Progression {
+            free,
+            first_delay: Duration::from_millis(settings.first_delay_ms),
+            max_delay: Duration::from_secs(settings.max_delay_seconds),
+            forget_after,
+        };
+        Self(Arc::new(Inner {
+            clock,
+            blinding_key,
+            delays: [
+                delays(settings.pair_free),
+                delays(settings.address_free),
+                delays(settings.account_free),
+            ],
+            local: LocalCounts::new(forget_after),
+            shared,
+        }))
+    }
+
+    /// A try of the account with this folded email from this address.
+    pub(crate) fn attempt(&self, email_key: &str, address: ClientAddress) -> Attempt {
+        let address = address.group();
+        let blind = |scope: &str, parts: [&str; 2]| {
+            let text = format!("{scope}\n{}\n{}", parts[0], parts[1]);
+            let tag = hmac::sign(&self.0.blinding_key, text.as_bytes());
+            hex(tag.as_ref().get(..KEY_BYTES).unwrap_or_default())
+        };
+        Attempt {
+            keys: [
+                blind("pair", [email_key, &address]),
+                blind("address", ["", &address]),
+                blind("account", [email_key, ""]),
+            ],
+        }
+    }
+
+    /// How long this try has to wait.
+    pub(crate) async fn waits(&self, attempt: &Attempt) -> Waits {
+        let inner = &*self.0;
+        let counts = match &inner.shared {
+            Some(shared) => shared.read(&attempt.keys).await,
+            None => None,
+        };
+        let counts = counts.unwrap_or_else(|| inner.local.read(&attempt.keys));
+        let now = inner.clock.now();
+        let wait = |(delays, failures): (&Progression, Option<Failures>)| {
+            failures.and_then(|failures| delays.wait(failures, now))
+        };
+        let [pair, address, account] = &inner.delays;
+        let [at_pair, at_address, at_account] = counts;
+        Waits {
+            always: wait((pair, at_pair)),
+            at_unknown_address: wait((address, at_address)).max(wait((account, at_account))),
+        }
+    }
+
+    /// Counts a failed try.
+    pub(crate) async fn failed(&self, attempt: &Attempt) {
+        let inner = &*self.0;
+        let now = inner.clock.now();
+        for (key, delays) in attempt.keys.iter().zip(&inner.delays) {
+            inner.local.add(key, delays, now);
+        }
+        if let Some(shared) = &inner.shared {
+            let [Progression { forget_after, .. }, ..] = &inner.delays;
+            shared.add(&attempt.keys, *forget_after, now).await;
+        }
+    }
+
+    /// Forgets the failures of this account at this address. The other counts stay: a success does
+    /// not make the failures elsewhere good, nor those with other accounts.
+    pub(crate) async fn succeeded(&self, attempt: &Attempt) {
+        let [pair, ..] = &attempt.keys;
+        self.0.local.forget(pair);
+        if let Some(shared) = &self.0.shared {
+            shared.forget(pair).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use common::time::Timestamp;
+
+    use super::*;
+
+    fn throttle() -> (Throttle, Clock) {
+        let clock = Clock::manual(Timestamp::from_unix_seconds(1_700_000_000));
+        let settings = ThrottleSettings {
+            pair_free: 2,
+            address_free: 5,
+            account_free: 4,
+            first_delay_ms: 1_000,
+            max_delay_seconds: 60,
+            forget_minutes: 60,
+        };
+        let key = hmac::Key::new(hmac::HMAC_SHA256, b"test");
+        (Throttle::new(&settings, key, None, clock.clone()), clock)
+    }
+
+    fn address(last_byte: u8) -> ClientAddress {
+        ClientAddress::from([203, 0, 113, last_byte])
+    }
+
+    #[tokio::test]
+    async fn one_account_at_one_address_is_delayed_there_alone() {
+        let (throttle, clock) = throttle();
+        let attempt = throttle.attempt("kim@maru.local", address(1));
+        for _ in 0..3 {
+            throttle.failed(&attempt).await;
+        }
+        let second = Some(Duration::from_secs(1));
+        assert_eq!(throttle.waits(&attempt).await.always, second);
+        for elsewhere in [
+            throttle.attempt("kim@maru.local", address(2)),
+            throttle.attempt("lee@maru.local", address(1)),
+        ] {
+            assert_eq!(throttle.waits(&elsewhere).await, Waits::default());
+        }
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(throttle.waits(&attempt).await, Waits::default());
+        throttle.succeeded(&attempt).await;
+        throttle.failed(&attempt).await;
+        assert_eq!(throttle.waits(&attempt).await.always, None);
+    }
+
+    #[tokio::test]
+    async fn many_addresses_delay_an_account_only_where_it_is_unknown() {
+        let (throttle, _clock) = throttle();
+        for last_byte in 1..=5 {
+            let attempt = throttle.attempt("kim@maru.local", address(last_byte));
+            throttle.failed(&attempt).await;
+        }
+        let fresh = throttle.attempt("kim@maru.local", address(99));
+        let waits = throttle.waits(&fresh).await;
+        assert_eq!(waits.always, None);
+        assert_eq!(waits.at_unknown_address, Some(Duration::from_secs(1)));
+        let other = throttle.attempt("lee@maru.local", address(99));
+        assert_eq!(throttle.waits(&other).await, Waits::default());
+    }
+
+    #[tokio::test]
+    async fn many_accounts_delay_an_address_only_where_they_are_unknown() {
+        let (throttle, _clock) = throttle();
+        for account in 0..6 {
+            let attempt = throttle.attempt(&format!("{account}@maru.local"), address(1));
+            throttle.failed(&attempt).await;
+        }
+        let waits = throttle.waits(&throttle.attempt("kim@maru.local", address(1)));
+        let waits = waits.await;
+        assert_eq!(waits.always, None);
+        assert_eq!(waits.at_unknown_address, Some(Duration::from_secs(1)));
+        let elsewhere = throttle.attempt("kim@maru.local", address(2));
+        assert_eq!(throttle.waits(&elsewhere).await, Waits::default());
+    }
+
+    #[test]
+    fn nothing_of_account_or_address_can_be_read_from_a_key() {
+        let attempt = throttle().0.attempt("kim@maru.local", address(1));
+        let shown = format!("{attempt:?}");
+        assert!(!shown.contains("kim") && !shown.contains("203"), "{shown}");
+    }
+}
