@@ -43,7 +43,8 @@ pub const SEED_VARIABLE: &str = "MARU_HOSTILE_SEED";
 const SHOWN_EACH: usize = 12;
 
 /// Attacks every operation of `document` and fails the test if one answer is not as it must be.
-/// Operations with an empty `security` list in the document need no token.
+/// Only operations whose `security` in the document is empty, or allows `{}`, need no token; an
+/// operation that says nothing about it needs one, and [`Hostile::public`] makes exceptions.
 ///
 /// # Panics
 /// With the list of everything that was wrong.

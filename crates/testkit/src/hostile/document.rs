@@ -48,6 +48,7 @@ pub(super) enum Place {
 
 #[derive(Clone, Debug)]
 pub(super) struct Body {
+    pub(super) required: bool,
     pub(super) media_types: Vec<String>,
     /// Of the JSON form; `None` when there is no JSON form.
     pub(super) schema: Option<Value>,
@@ -94,9 +95,10 @@ impl Document {
     ) -> Operation {
         let operation = item.get(method).unwrap_or(&Value::Null);
         let security = operation.get("security").or(self.root.get("security"));
-        let needs_nothing = security
-            .and_then(Value::as_array)
-            .is_some_and(Vec::is_empty);
+        let needs_nothing = security.and_then(Value::as_array).is_some_and(|ways| {
+            let is_nothing = |way: &Value| way.as_object().is_some_and(Map::is_empty);
+            ways.is_empty() || ways.iter().any(is_nothing)
+        });
         let access = if needs_nothing || public.iter().any(|listed| listed == path) {
             Access::Public
         } else if path.starts_with("/internal/") {
@@ -143,6 +145,7 @@ impl Document {
         let media_types = content.map(|content| content.keys().cloned().collect());
         let json = content.and_then(|content| content.get("application/json"));
         Body {
+            required: body.get("required") == Some(&Value::Bool(true)),
             media_types: media_types.unwrap_or_default(),
             schema: json.and_then(|json| json.get("schema")).cloned(),
         }
@@ -234,5 +237,65 @@ pub(super) fn type_of(schema: &Value) -> &str {
         }
         None if schema.get("properties").is_some() => "object",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_what_says_so_needs_no_token() {
+        let security = json!([{"bearer": []}]);
+        let root = json!({"paths": {
+            "/api/a": {"get": {"security": security}, "post": {}},
+            "/api/b": {"get": {"security": []}, "post": {"security": [{}, {"bearer": []}]}},
+            "/api/c": {"get": {}},
+            "/internal/d": {"post": {}},
+            "/metrics": {"get": {}},
+        }});
+        let document = Document::read(&root, &["/api/c".to_owned()]);
+        let access: Vec<(String, Access)> = document
+            .operations
+            .iter()
+            .map(|operation| (operation.title(), operation.access))
+            .collect();
+        let expected = [
+            ("GET /api/a", Access::User),
+            ("POST /api/a", Access::User),
+            ("GET /api/b", Access::Public),
+            ("POST /api/b", Access::Public),
+            ("GET /api/c", Access::Public),
+            ("POST /internal/d", Access::Service),
+        ];
+        assert_eq!(
+            access,
+            expected.map(|(title, access)| (title.to_owned(), access))
+        );
+    }
+
+    #[test]
+    fn references_are_followed_and_joined() {
+        let root = json!({"components": {"schemas": {
+            "Id": {"type": "string", "format": "uuid"},
+            "Base": {"type": "object", "required": ["id"], "properties": {"id": {"$ref": "#/components/schemas/Id"}}},
+            "Loop": {"$ref": "#/components/schemas/Loop"},
+        }}});
+        let document = Document::read(&root, &[]);
+        let optional = json!({"oneOf": [{"type": "null"}, {"$ref": "#/components/schemas/Id"}]});
+        assert_eq!(document.resolve(&optional)["format"], "uuid");
+        assert!(Document::is_nullable(&optional));
+        let joined = document.resolve(&json!({"allOf": [
+            {"$ref": "#/components/schemas/Base"},
+            {"type": "object", "required": ["note"], "properties": {"note": {"type": "string"}}},
+        ]}));
+        assert_eq!(joined["required"], json!(["id", "note"]));
+        assert!(joined["properties"]["id"].is_object() && joined["properties"]["note"].is_object());
+        assert!(
+            document
+                .resolve(&json!({"$ref": "#/components/schemas/Loop"}))
+                .is_null()
+        );
     }
 }

@@ -186,7 +186,7 @@ fn start(identity: &TestIdentity) -> (RunningServer, ApiClient) {
 }
 
 fn document() -> Value {
-    let thing = json!({"content": {"application/json": {"schema": {"$ref": "#/components/schemas/ThingIn"}}}});
+    let thing = json!({"required": true, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ThingIn"}}}});
     let path_id = json!([{"name": "id", "in": "path", "required": true,
         "schema": {"type": "string", "format": "uuid"}},
         {"name": "Idempotency-Key", "in": "header", "required": true, "schema": {"type": "string"}}]);
