@@ -1,0 +1,118 @@
+//! Gives some of a captured payment back because a person asked for it.
+
+use ::store::idempotency::{self, IdempotencyRequest};
+use common::ids::IntentId;
+use common::money::Money;
+use serde_json::Value;
+
+use super::AppState;
+use super::drive::{Patience, drive, step};
+use crate::domain::operation::{Operation, OperationId, Request};
+use crate::domain::payment::{Driver, Payment, Plan, Report, Want};
+use crate::error::UseCaseError;
+use crate::store::{operations, payments};
+
+/// A refund that a person asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) intent: IntentId,
+    pub(crate) amount: Money,
+    pub(crate) reason: String,
+    /// Who asked, with which key.
+    pub(crate) request: Request,
+    /// The same for the stored answers.
+    pub(crate) idempotency: IdempotencyRequest,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The refund as it stands now.
+    Refund(Box<Operation>),
+    /// The request was answered before.
+    Stored(idempotency::Outcome),
+}
+
+enum Begun {
+    New(OperationId),
+    Known(Box<Operation>),
+    Stored(idempotency::Outcome),
+}
+
+/// Refunds; what is refunded and being refunded never exceeds what was captured, however many ask
+/// at once. Repeated with its key, it tells what became of the first request.
+///
+/// The operation is the truth about the refund; the stored answer only repeats it. So a crash between
+/// the two leaves a key in flight until its next use, which finds the operation.
+pub(crate) async fn refund(app: &AppState, asked: Asked) -> Result<Outcome, UseCaseError> {
+    let patience = Patience::Until(app.deadline());
+    let worker = app.clone();
+    app.finish(async move {
+        let id = match begin(&worker, &asked).await? {
+            Begun::New(id) => id,
+            Begun::Known(operation) => return Ok(Outcome::Refund(operation)),
+            Begun::Stored(outcome) => return Ok(Outcome::Stored(outcome)),
+        };
+        let plan = Plan {
+            want: Want::Nothing,
+            focus: Some(id),
+            driver: Driver::Caller,
+        };
+        let progress = step(&worker, asked.intent, Report::Nothing, plan).await?;
+        let payment = drive(&worker, progress, plan, patience).await?;
+        let operation = payment.operation(id).cloned();
+        let operation = operation.ok_or(UseCaseError::NotFound)?;
+        Ok(Outcome::Refund(Box::new(operation)))
+    })
+    .await
+}
+
+/// Claims the key and stores the intention to refund.
+async fn begin(app: &AppState, asked: &Asked) -> Result<Begun, UseCaseError> {
+    let now = app.clock.now();
+    let mut tx = app.db.begin().await?;
+    let claim = idempotency::begin(&mut tx, &asked.idempotency, now).await?;
+    let payment = payments::lock_payment(&mut tx, asked.intent).await?;
+    let mut payment = payment.ok_or(UseCaseError::NotFound)?;
+    match claim {
+        idempotency::Outcome::Fresh => {}
+        // Either its sender is still at it, or died before it could store the answer.
+        idempotency::Outcome::InFlight => {
+            return Ok(match find(&payment, &asked.request) {
+                Some(settled) if !settled.is_open() => Begun::Known(Box::new(settled.clone())),
+                _ => Begun::Stored(claim),
+            });
+        }
+        stored => return Ok(Begun::Stored(stored)),
+    }
+    // A key that is older than the memory of answers still stands with its refund.
+    if let Some(known) = find(&payment, &asked.request) {
+        let known = Box::new(known.clone());
+        tx.commit().await?;
+        return Ok(Begun::Known(known));
+    }
+    let request = asked.request.clone();
+    let id = payment.add_refund(asked.amount, &asked.reason, request, now)?;
+    let added = payment.operation(id).cloned();
+    operations::insert(&mut tx, added.as_slice()).await?;
+    tx.commit().await?;
+    Ok(Begun::New(id))
+}
+
+fn find<'p>(payment: &'p Payment, request: &Request) -> Option<&'p Operation> {
+    let mut operations = payment.operations.iter();
+    operations.find(|operation| operation.request.as_ref() == Some(request))
+}
+
+/// Stores the answer to a refund, for repetitions of its key.
+pub(crate) async fn remember_answer(
+    app: &AppState,
+    request: &IdempotencyRequest,
+    status: u16,
+    body: &Value,
+) -> Result<(), UseCaseError> {
+    let mut tx = app.db.begin().await?;
+    idempotency::finish(&mut tx, request, status, body).await?;
+    tx.commit().await?;
+    Ok(())
+}

@@ -1,0 +1,3 @@
+//! Recurring work, one file for each job.
+
+pub(crate) mod resolve;

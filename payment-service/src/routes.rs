@@ -1,0 +1,31 @@
+//! The whole route list.
+
+use actix_web::web;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::app::AppState;
+
+mod ledger;
+mod operator;
+mod payments;
+mod reconciliation;
+mod refunds;
+mod wire;
+
+/// Registers every route. Other services use gRPC.
+pub(crate) fn configure(config: &mut ServiceConfig<'_>, state: &web::Data<AppState>) {
+    // For people and terminals.
+    config
+        .app_data(state.clone())
+        .service(payments::list)
+        .service(ledger::balances)
+        .service(payments::read)
+        .service(refunds::create);
+    // For other services and operators; not part of the public document.
+    config.map(|config| {
+        config.route(
+            "/internal/reconciliation",
+            web::get().to(reconciliation::read),
+        )
+    });
+}
