@@ -158,7 +158,6 @@ impl Reply {
     /// # Panics
     /// When the status is another.
     #[track_caller]
-    #[must_use]
     pub fn expect(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{self}");
         if self.text.is_empty() {

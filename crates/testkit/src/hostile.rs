@@ -54,7 +54,7 @@ pub async fn check_every_endpoint(
     identity: &TestIdentity,
 ) -> Report {
     let report = Hostile::new(identity).run(client, document).await;
-    assert!(report.violations.is_empty(), "{report}");
+    report.assert_clean();
     report
 }
 
@@ -127,8 +127,9 @@ impl Hostile {
         self
     }
 
-    /// Attacks every operation and reports.
+    /// Attacks every operation and reports. Prints the seed first, for runs that do not end.
     pub async fn run(&self, client: &ApiClient, document: &Value) -> Report {
+        eprintln!("hostile input: {SEED_VARIABLE}={}", self.seed);
         let document = Document::read(document, &self.public);
         let mut runner = Runner::new(self, client);
         for operation in &document.operations {
@@ -153,8 +154,22 @@ pub struct Report {
     pub requests: usize,
     /// Repeats the random part, in [`SEED_VARIABLE`].
     pub seed: u64,
+    /// What each operation answered to the good requests: with what is required, with everything.
+    /// Shows how deep the attacks reached.
+    pub good_answers: Vec<(String, u16)>,
     /// What was wrong.
     pub violations: Vec<Violation>,
+}
+
+impl Report {
+    /// Fails the test if one answer was not as it must be.
+    ///
+    /// # Panics
+    /// With the list of everything that was wrong.
+    #[track_caller]
+    pub fn assert_clean(&self) {
+        assert!(self.violations.is_empty(), "{self}");
+    }
 }
 
 /// One answer that is not as it must be.
@@ -178,6 +193,9 @@ impl fmt::Display for Report {
             self.violations.len(),
             self.seed
         )?;
+        for (operation, status) in &self.good_answers {
+            writeln!(f, "  {operation}: a good request is answered {status}")?;
+        }
         let mut shown: BTreeMap<&str, usize> = BTreeMap::new();
         for violation in &self.violations {
             let count = shown.entry(&violation.operation).or_default();

@@ -54,6 +54,7 @@ pub(super) struct Runner<'a> {
     client: ApiClient,
     title: String,
     requests: usize,
+    good_answers: Vec<(String, u16)>,
     violations: Vec<Violation>,
 }
 
@@ -68,6 +69,7 @@ impl<'a> Runner<'a> {
             client: client.without_token(),
             title: String::new(),
             requests: 0,
+            good_answers: Vec::new(),
             violations: Vec::new(),
         }
     }
@@ -77,6 +79,7 @@ impl<'a> Runner<'a> {
             operations,
             requests: self.requests,
             seed: self.settings.seed,
+            good_answers: self.good_answers,
             violations: self.violations,
         }
     }
@@ -151,7 +154,9 @@ impl<'a> Runner<'a> {
                 Access::User | Access::Service => Expect::Understood,
             };
             let case = self.good_case(document, operation, fill);
-            self.send(case.named(name, expect)).await;
+            if let Some(status) = self.send(case.named(name, expect)).await {
+                self.good_answers.push((operation.title(), status));
+            }
         }
     }
 
@@ -179,20 +184,26 @@ impl<'a> Runner<'a> {
         }
     }
 
-    pub(super) async fn send(&mut self, case: Case) {
+    /// Sends a case, judges the answer, and returns its status if there is one.
+    pub(super) async fn send(&mut self, case: Case) -> Option<u16> {
         self.requests += 1;
         let patience = self.settings.patience;
         let answer = match tokio::time::timeout(patience, self.exchange(&case)).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return self.violation(&case.name, &format!("no answer: {error}")),
+            Ok(Err(error)) => {
+                self.violation(&case.name, &format!("no answer: {error}"));
+                return None;
+            }
             Err(_elapsed) => {
-                return self.violation(&case.name, &format!("no answer in {patience:?}: a hang"));
+                self.violation(&case.name, &format!("no answer in {patience:?}: a hang"));
+                return None;
             }
         };
         let faults = answer.faults(case.expect, &secrets(&case));
         if !faults.is_empty() {
             self.violation(&case.name, &faults.join("; "));
         }
+        Some(answer.status)
     }
 
     async fn exchange(&self, case: &Case) -> Result<Answer, String> {
