@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{config, status, up};
+use crate::{config, demo, import, replay, status, up, verify};
 
 /// Maru: the operations backend of a chain of restaurants and stores.
 #[derive(Debug, Parser)]
@@ -23,6 +23,14 @@ enum Command {
     Status(status::StatusArgs),
     /// Print every setting of the services with its value, default, unit and source
     Config(config::ConfigArgs),
+    /// Check the invariants of the running system against its databases
+    Verify(verify::VerifyArgs),
+    /// Load another system's exports through the gateway
+    Import(import::ImportArgs),
+    /// Create demo stock and devices
+    Demo(demo::DemoArgs),
+    /// Place imported orders again, as live ones
+    Replay(replay::ReplayArgs),
 }
 
 /// Runs the chosen command. An error is said in one line on standard error and ends with 1.
@@ -31,6 +39,10 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Up(args) => Box::pin(up::run(args)).await,
         Command::Status(args) => Box::pin(status::run(args)).await,
         Command::Config(args) => Box::pin(config::run(args)).await,
+        Command::Verify(args) => Box::pin(verify::run(args)).await,
+        Command::Import(args) => Box::pin(import::run(args)).await,
+        Command::Demo(args) => Box::pin(demo::run(args)).await,
+        Command::Replay(args) => Box::pin(replay::run(args)).await,
     };
     outcome.unwrap_or_else(|error| {
         crate::output::complain(format_args!("maru: {error:#}"));

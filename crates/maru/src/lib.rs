@@ -6,6 +6,11 @@
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod demo;
+pub mod import;
 pub mod output;
+mod progress;
+pub mod replay;
 pub mod status;
 pub mod up;
+pub mod verify;

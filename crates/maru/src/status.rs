@@ -4,12 +4,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use contracts::services::ServiceName;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::client::{RetryPolicy, http_client};
 use crate::output::{Table, complain, say};
+use crate::up::database::SchemaPolicy;
+use crate::up::layout::{Layout, LayoutOptions};
+use crate::up::variables::Variables;
 
 /// How often the gateway is asked while waiting.
 const ASK_INTERVAL: Duration = Duration::from_millis(250);
@@ -17,13 +21,9 @@ const ASK_INTERVAL: Duration = Duration::from_millis(250);
 /// What `maru status` can be told.
 #[derive(Clone, Debug, clap::Args)]
 pub struct StatusArgs {
-    /// Address of the gateway
-    #[arg(
-        long,
-        env = "MARU_GATEWAY_URL",
-        default_value = "http://127.0.0.1:5000"
-    )]
-    pub gateway: String,
+    /// Address of the gateway, if it is not the one that `maru up` started on the data folder
+    #[arg(long, env = "MARU_GATEWAY_URL")]
+    pub gateway: Option<String>,
     /// Print the gateway's answer as it is
     #[arg(long)]
     pub json: bool,
@@ -68,7 +68,11 @@ impl SystemStatus {
 pub async fn run(args: StatusArgs) -> Result<ExitCode> {
     let deadline = Instant::now() + Duration::from_secs(args.wait);
     let answer = loop {
-        let answer = ask(&args.gateway).await;
+        let gateway = match &args.gateway {
+            Some(given) => given.clone(),
+            None => running_gateway()?,
+        };
+        let answer = ask(&gateway).await;
         let done = answer.as_ref().is_ok_and(|(status, _)| status.is_healthy());
         if done || Instant::now() >= deadline {
             break answer;
@@ -89,6 +93,17 @@ pub async fn run(args: StatusArgs) -> Result<ExitCode> {
         complain(format_args!("maru: not healthy within {} s", args.wait));
     }
     Ok(ExitCode::FAILURE)
+}
+
+/// Where the gateway of this machine's system is.
+fn running_gateway() -> Result<String> {
+    let options = LayoutOptions {
+        port_base: None,
+        schemas: SchemaPolicy::Divide,
+    };
+    let mut layout = Layout::resolve(&Variables::of_process(), &options)?;
+    layout.adopt_running()?;
+    Ok(layout.http_url(ServiceName::Gateway))
 }
 
 async fn ask(gateway: &str) -> Result<(SystemStatus, String)> {

@@ -126,12 +126,12 @@ pub async fn run(args: UpArgs) -> Result<ExitCode> {
         Ok(()) => welcome(&layout, &folders, &fleet, &owner).await,
         failed => failed,
     };
-    if let Err(error) = started {
-        stop(fleet, &mut signals).await;
-        return Err(error);
+    if started.is_ok() {
+        signals.next().await;
     }
-    signals.next().await;
-    Ok(stop(fleet, &mut signals).await)
+    report::remove_system_file(&folders);
+    let code = stop(fleet, &mut signals).await;
+    started.map(|()| code)
 }
 
 fn chosen(only: &[ServiceName]) -> Vec<ServiceName> {

@@ -7,6 +7,8 @@ use anyhow::{Context as _, Result, bail};
 use contracts::services::{PORTS, ServiceName};
 
 use super::database::{DatabasePlan, SchemaPolicy, describe_url};
+use super::preflight::Folders;
+use super::report::SystemFile;
 use super::variables::Variables;
 
 /// The data folder when `MARU_DATA` is not set, relative to the working folder.
@@ -118,6 +120,28 @@ impl Layout {
                 None => EventTransport::Embedded,
             },
         })
+    }
+
+    /// Takes over the ports of a system that `maru up` keeps running on this data folder, should it
+    /// have been started with others than the environment says.
+    ///
+    /// # Errors
+    /// When the file that the launcher left there cannot be read.
+    pub fn adopt_running(&mut self) -> Result<()> {
+        let Some(system) = SystemFile::read(&Folders::below(&self.data))? else {
+            return Ok(());
+        };
+        for service in system.services {
+            let placement = self
+                .placements
+                .iter_mut()
+                .find(|placement| placement.service.as_str() == service.name);
+            if let Some(placement) = placement {
+                placement.http_port = service.port;
+                placement.grpc_port = service.grpc_port;
+            }
+        }
+        Ok(())
     }
 
     /// The host at which this machine reaches what binds to [`Layout::bind`].

@@ -2,6 +2,7 @@
 //! other commands.
 
 use std::fs;
+use std::io::ErrorKind;
 
 use anyhow::{Context as _, Result};
 use contracts::services::ServiceName;
@@ -12,6 +13,9 @@ use super::fleet::Running;
 use super::layout::Layout;
 use super::preflight::Folders;
 use crate::output::Table;
+
+/// The file's name in the run folder.
+const SYSTEM_FILE: &str = "system.json";
 
 /// Where a running system can be reached: `run/system.json` in the data folder.
 #[derive(Debug, Serialize, Deserialize)]
@@ -35,6 +39,26 @@ pub struct SystemService {
     pub grpc_port: Option<u16>,
     /// Milliseconds from its first start to its first readiness.
     pub ready_ms: u64,
+}
+
+impl SystemFile {
+    /// Reads what a launcher left; `None` when none did.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read.
+    pub fn read(folders: &Folders) -> Result<Option<Self>> {
+        let path = folders.run.join(SYSTEM_FILE);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot read {}", path.display()));
+            }
+        };
+        let system = serde_json::from_str(&text);
+        let system = system.with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Some(system))
+    }
 }
 
 /// The first line: what is about to start, and where.
@@ -127,7 +151,12 @@ pub fn write_system_file(layout: &Layout, folders: &Folders, running: &[Running]
             .collect(),
         mqtt_port: layout.mqtt_port,
     };
-    let path = folders.run.join("system.json");
+    let path = folders.run.join(SYSTEM_FILE);
     let text = serde_json::to_string_pretty(&system).context("writing system.json")?;
     fs::write(&path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Removes that file when the system has stopped. Without it the others use the environment.
+pub fn remove_system_file(folders: &Folders) {
+    let _never_written = fs::remove_file(folders.run.join(SYSTEM_FILE));
 }
