@@ -1,0 +1,405 @@
+//! The saga that places an order: a table of actions and undos, and the rules between them.
+//!
+//! ```text
+//!              ┌ run 1 ─────────────────┐   ┌ run 2 ──────────────┐
+//!   action     RESERVE ───▶ AUTHORIZE ───▶ COMMIT ───▶ CAPTURE ───▶ CONFIRMED
+//!   undo       release      void           restock     void, which refunds
+//!                 │            │              │           │
+//!                 └────────────┴──────┬───────┴───────────┘
+//!                                     ▼
+//!                     what may have happened is undone ───▶ CANCELLED
+//! ```
+//!
+//! The intent of a step is on disk before its command is sent. Intents are written for a whole run:
+//! both commands of a run are idempotent, and what is known after a crash in its middle is the same
+//! as after a crash before its end, namely that either may have been sent. Turning back writes the
+//! intent of every undo at once. So an order costs three writes when all goes well, and two when it
+//! is out of stock.
+//!
+//! A free order takes no step with the payment service.
+
+use std::time::Duration;
+
+use common::ids::IntentId;
+use common::time::Timestamp;
+
+/// A step forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Action {
+    /// Hold the stock.
+    Reserve,
+    /// Set the money aside.
+    Authorize,
+    /// Consume the held stock.
+    Commit,
+    /// Take the money.
+    Capture,
+}
+
+/// A step back. Repeating one changes nothing, and it is valid whatever happened before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Undo {
+    /// Give held stock back.
+    Release,
+    /// Let go of set-aside money, or refund it when it was taken.
+    Void,
+    /// Give consumed stock back.
+    Restock,
+}
+
+impl Action {
+    pub(crate) const ALL: [Self; 4] = [Self::Reserve, Self::Authorize, Self::Commit, Self::Capture];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reserve => "reserve",
+            Self::Authorize => "authorize",
+            Self::Commit => "commit",
+            Self::Capture => "capture",
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.as_str() == text)
+    }
+
+    /// The step after this one; `None` confirms the order.
+    const fn next(self, free: bool) -> Option<Self> {
+        match (self, free) {
+            (Self::Reserve, false) => Some(Self::Authorize),
+            (Self::Reserve, true) | (Self::Authorize, _) => Some(Self::Commit),
+            (Self::Commit, false) => Some(Self::Capture),
+            (Self::Commit, true) | (Self::Capture, _) => None,
+        }
+    }
+
+    /// Steps whose intents are written together.
+    const fn run(self) -> u8 {
+        match self {
+            Self::Reserve | Self::Authorize => 1,
+            Self::Commit | Self::Capture => 2,
+        }
+    }
+
+    /// What to undo when this step certainly had no effect: the steps before it.
+    const fn undo_of_earlier(self) -> &'static [Undo] {
+        match self {
+            Self::Reserve => &[],
+            Self::Authorize => &[Undo::Release],
+            Self::Commit => &[Undo::Void, Undo::Release],
+            Self::Capture => &[Undo::Void, Undo::Restock],
+        }
+    }
+
+    /// What to undo when this step itself may have had its effect. `Release` of a reservation that
+    /// turns out to be committed becomes `Restock`.
+    const fn undo_of_all(self) -> &'static [Undo] {
+        match self {
+            Self::Reserve => &[Undo::Release],
+            Self::Authorize | Self::Commit => &[Undo::Void, Undo::Release],
+            Self::Capture => &[Undo::Void, Undo::Restock],
+        }
+    }
+
+    /// Why an order is cancelled whose step nobody answers.
+    pub(crate) const fn unavailable(self) -> CancelReason {
+        match self {
+            Self::Reserve | Self::Commit => CancelReason::InventoryUnavailable,
+            Self::Authorize | Self::Capture => CancelReason::PaymentUnavailable,
+        }
+    }
+}
+
+impl Undo {
+    pub(crate) const ALL: [Self; 3] = [Self::Release, Self::Void, Self::Restock];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Void => "void",
+            Self::Restock => "restock",
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|undo| undo.as_str() == text)
+    }
+}
+
+/// Why a saga turned back, as a stable code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum CancelReason {
+    /// The store has too little of something.
+    OutOfStock,
+    /// The provider refused the payment.
+    PaymentDeclined,
+    /// The payment service gave no clear answer in time.
+    PaymentUnavailable,
+    /// The inventory service gave no clear answer in time.
+    InventoryUnavailable,
+    /// The stock was not held long enough.
+    ReservationExpired,
+    /// The money had been set aside but could not be taken.
+    PaymentFailed,
+}
+
+impl CancelReason {
+    const ALL: [Self; 6] = [
+        Self::OutOfStock,
+        Self::PaymentDeclined,
+        Self::PaymentUnavailable,
+        Self::InventoryUnavailable,
+        Self::ReservationExpired,
+        Self::PaymentFailed,
+    ];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::OutOfStock => "out_of_stock",
+            Self::PaymentDeclined => "payment_declined",
+            Self::PaymentUnavailable => "payment_unavailable",
+            Self::InventoryUnavailable => "inventory_unavailable",
+            Self::ReservationExpired => "reservation_expired",
+            Self::PaymentFailed => "payment_failed",
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text)
+    }
+}
+
+/// What one attempt at a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The effect is there.
+    Done,
+    /// The effect is certainly not there and will not be.
+    Refused(CancelReason),
+    /// The neighbour will never do this, for a reason that the protocol does not foresee.
+    Rejected,
+    /// Nobody knows, or nobody answers.
+    Unclear,
+    /// `Release` only: the stock is consumed already.
+    AlreadyCommitted,
+}
+
+impl Verdict {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Refused(_) => "refused",
+            Self::Rejected => "rejected",
+            Self::Unclear => "unclear",
+            Self::AlreadyCommitted => "already_committed",
+        }
+    }
+}
+
+/// An undo that is still to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UndoTask {
+    pub(crate) undo: Undo,
+    /// Failed attempts so far.
+    pub(crate) failed: u32,
+}
+
+/// Where a saga stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Position {
+    /// On its way; `failed` counts the attempts at this action without a clear outcome.
+    Forward { action: Action, failed: u32 },
+    /// Turned back; never empty, the first task is next.
+    Backward(Vec<UndoTask>),
+    /// All steps are done.
+    Confirmed,
+    /// Nothing is left of it.
+    Cancelled,
+}
+
+/// The saga of one order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Saga {
+    pub(crate) position: Position,
+    /// Set once it has turned back.
+    pub(crate) reason: Option<CancelReason>,
+    /// The payment, once it is known.
+    pub(crate) intent_id: Option<IntentId>,
+    /// After this, a step without a clear outcome is given up.
+    pub(crate) deadline: Timestamp,
+    pub(crate) free: bool,
+}
+
+/// What to do after a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// The next step, whose intent is already written.
+    Go,
+    /// The next step, once its intent is written.
+    WriteAndGo,
+    /// The same or another step later: this many attempts at it have failed.
+    Wait { failed: u32 },
+    /// Nothing: confirmed or cancelled.
+    End,
+}
+
+impl Saga {
+    /// The saga of a new order.
+    pub(crate) fn new(placed_at: Timestamp, forward_deadline: Duration, free: bool) -> Self {
+        Self {
+            position: Position::Forward {
+                action: Action::Reserve,
+                failed: 0,
+            },
+            reason: None,
+            intent_id: None,
+            deadline: placed_at.plus(forward_deadline),
+            free,
+        }
+    }
+
+    /// Takes in what the present step came to.
+    pub(crate) fn settle(&mut self, verdict: Verdict, now: Timestamp) -> Next {
+        match std::mem::replace(&mut self.position, Position::Cancelled) {
+            Position::Forward { action, failed } => {
+                self.settle_action(action, failed, verdict, now)
+            }
+            Position::Backward(tasks) => self.settle_undo(tasks, verdict),
+            ended => {
+                self.position = ended;
+                Next::End
+            }
+        }
+    }
+
+    fn settle_action(
+        &mut self,
+        action: Action,
+        failed: u32,
+        verdict: Verdict,
+        now: Timestamp,
+    ) -> Next {
+        match verdict {
+            Verdict::Done => match action.next(self.free) {
+                Some(next) => {
+                    self.position = forward(next, 0);
+                    if next.run() == action.run() {
+                        Next::Go
+                    } else {
+                        Next::WriteAndGo
+                    }
+                }
+                None => {
+                    self.position = Position::Confirmed;
+                    Next::End
+                }
+            },
+            Verdict::Refused(reason) => self.turn_back(reason, action.undo_of_earlier()),
+            Verdict::Unclear if now < self.deadline => {
+                self.position = forward(action, failed.saturating_add(1));
+                Next::Wait {
+                    failed: failed.saturating_add(1),
+                }
+            }
+            Verdict::Rejected | Verdict::Unclear | Verdict::AlreadyCommitted => {
+                self.turn_back(action.unavailable(), action.undo_of_all())
+            }
+        }
+    }
+
+    fn turn_back(&mut self, reason: CancelReason, undo: &[Undo]) -> Next {
+        self.reason = Some(reason);
+        let needed = undo
+            .iter()
+            .filter(|undo| !(self.free && **undo == Undo::Void));
+        let tasks: Vec<UndoTask> = needed
+            .map(|undo| UndoTask {
+                undo: *undo,
+                failed: 0,
+            })
+            .collect();
+        self.go_backward(tasks, Next::WriteAndGo)
+    }
+
+    /// An undo that cannot be done now lets the others go first, so that a payment service that is
+    /// down does not keep the stock from other guests.
+    fn settle_undo(&mut self, mut tasks: Vec<UndoTask>, verdict: Verdict) -> Next {
+        let Some(mut task) = tasks.first().copied() else {
+            return self.go_backward(tasks, Next::Go);
+        };
+        tasks.remove(0);
+        match (task.undo, verdict) {
+            (_, Verdict::Done) => {}
+            (Undo::Release, Verdict::AlreadyCommitted) => {
+                let undo = Undo::Restock;
+                tasks.insert(0, UndoTask { undo, failed: 0 });
+                return self.go_backward(tasks, Next::WriteAndGo);
+            }
+            _ => {
+                task.failed = task.failed.saturating_add(1);
+                tasks.push(task);
+            }
+        }
+        self.go_backward(tasks, Next::Go)
+    }
+
+    /// Goes on with `tasks`: `at_once` when the first has not failed yet.
+    fn go_backward(&mut self, tasks: Vec<UndoTask>, at_once: Next) -> Next {
+        let Some(first) = tasks.first() else {
+            self.position = Position::Cancelled;
+            return Next::End;
+        };
+        let next = match first.failed {
+            0 => at_once,
+            failed => Next::Wait { failed },
+        };
+        self.position = Position::Backward(tasks);
+        next
+    }
+
+    /// The largest number of failed attempts at one undo.
+    pub(crate) fn failed_undos(&self) -> u32 {
+        match &self.position {
+            Position::Backward(tasks) => tasks.iter().map(|task| task.failed).max().unwrap_or(0),
+            _ => 0,
+        }
+    }
+
+    /// Forgets the failed attempts at undos, so that they are tried at the quick pace again.
+    pub(crate) fn forgive(&mut self) {
+        if let Position::Backward(tasks) = &mut self.position {
+            tasks.iter_mut().for_each(|task| task.failed = 0);
+        }
+    }
+
+    /// Whether the payment token may still be needed.
+    pub(crate) const fn needs_token(&self) -> bool {
+        matches!(
+            self.position,
+            Position::Forward {
+                action: Action::Reserve | Action::Authorize,
+                ..
+            }
+        )
+    }
+
+    /// The name of the present step, and the number of the next attempt at it.
+    pub(crate) fn current(&self) -> Option<(&'static str, u32)> {
+        match &self.position {
+            Position::Forward { action, failed } => {
+                Some((action.as_str(), failed.saturating_add(1)))
+            }
+            Position::Backward(tasks) => tasks
+                .first()
+                .map(|task| (task.undo.as_str(), task.failed.saturating_add(1))),
+            Position::Confirmed | Position::Cancelled => None,
+        }
+    }
+}
+
+const fn forward(action: Action, failed: u32) -> Position {
+    Position::Forward { action, failed }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! Sellable variants.
+
+use std::collections::HashMap;
+
+use ::store::{StoreError, Tx};
+use common::ids::ItemId;
+use common::money::{Currency, Money};
+use common::time::Timestamp;
+
+use crate::domain::menu::{ItemNames, MenuItem};
+
+/// Items asked for with one statement.
+const CHUNK: usize = 16;
+
+#[derive(sqlx::FromRow)]
+struct ItemRow {
+    id: ItemId,
+    sku: String,
+    name: String,
+    product_key: String,
+    product_name: String,
+    category: String,
+    price_amount: i64,
+    price_currency: Currency,
+    active: bool,
+}
+
+impl From<ItemRow> for MenuItem {
+    fn from(row: ItemRow) -> Self {
+        Self {
+            names: ItemNames {
+                item_id: row.id,
+                sku: row.sku,
+                name: row.name,
+                product_key: row.product_key,
+                product_name: row.product_name,
+                category: row.category,
+            },
+            price: Money::new(row.price_amount, row.price_currency),
+            active: row.active,
+        }
+    }
+}
+
+/// Creates an item or replaces it.
+pub(crate) async fn upsert_item(
+    tx: &mut Tx,
+    item: &MenuItem,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let names = &item.names;
+    ::store::execute!(
+        tx,
+        "INSERT INTO menu_items (id, sku, name, product_key, product_name, category,
+                                 price_amount, price_currency, active, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+         ON CONFLICT (id) DO UPDATE SET
+             sku = excluded.sku, name = excluded.name, product_key = excluded.product_key,
+             product_name = excluded.product_name, category = excluded.category,
+             price_amount = excluded.price_amount, price_currency = excluded.price_currency,
+             active = excluded.active, updated_at = excluded.updated_at",
+        names.item_id,
+        &names.sku,
+        &names.name,
+        &names.product_key,
+        &names.product_name,
+        &names.category,
+        item.price.amount,
+        item.price.currency,
+        item.active,
+        now
+    )?;
+    Ok(())
+}
+
+pub(crate) async fn find_item(tx: &mut Tx, id: ItemId) -> Result<Option<MenuItem>, StoreError> {
+    let row = ::store::fetch_optional!(
+        tx,
+        ItemRow,
+        "SELECT id, sku, name, product_key, product_name, category, price_amount, price_currency,
+                active
+         FROM menu_items WHERE id = $1",
+        id
+    )?;
+    Ok(row.map(MenuItem::from))
+}
+
+/// The items of this list that exist.
+pub(crate) async fn find_items(
+    tx: &mut Tx,
+    ids: impl IntoIterator<Item = ItemId>,
+) -> Result<HashMap<ItemId, MenuItem>, StoreError> {
+    let mut ids: Vec<ItemId> = ids.into_iter().collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut found = HashMap::with_capacity(ids.len());
+    if let [only] = ids.as_slice() {
+        found.extend(find_item(tx, *only).await?.map(|item| (*only, item)));
+        return Ok(found);
+    }
+    for chunk in ids.chunks(CHUNK) {
+        let items = find_chunk(tx, chunk).await?;
+        found.extend(items.into_iter().map(|row| (row.id, MenuItem::from(row))));
+    }
+    Ok(found)
+}
+
+/// One statement text for every number of ids: the places left over repeat the first id.
+async fn find_chunk(tx: &mut Tx, ids: &[ItemId]) -> Result<Vec<ItemRow>, StoreError> {
+    let Some(first) = ids.first() else {
+        return Ok(Vec::new());
+    };
+    let id = |place: usize| *ids.get(place).unwrap_or(first);
+    ::store::fetch_all!(
+        tx,
+        ItemRow,
+        "SELECT id, sku, name, product_key, product_name, category, price_amount, price_currency,
+                active
+         FROM menu_items
+         WHERE id IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+        id(0),
+        id(1),
+        id(2),
+        id(3),
+        id(4),
+        id(5),
+        id(6),
+        id(7),
+        id(8),
+        id(9),
+        id(10),
+        id(11),
+        id(12),
+        id(13),
+        id(14),
+        id(15)
+    )
+}
+
+/// Which items to list.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ItemFilter {
+    pub(crate) category: Option<String>,
+    pub(crate) active: Option<bool>,
+    /// Only items whose SKU sorts after this.
+    pub(crate) after_sku: String,
+}
+
+/// Items by SKU.
+pub(crate) async fn list_items(
+    tx: &mut Tx,
+    filter: &ItemFilter,
+    limit: i64,
+) -> Result<Vec<MenuItem>, StoreError> {
+    let rows = ::store::fetch_all!(
+        tx,
+        ItemRow,
+        "SELECT id, sku, name, product_key, product_name, category, price_amount, price_currency,
+                active
+         FROM menu_items
+         WHERE sku > $1 AND ($2 IS NULL OR category = $2) AND ($3 IS NULL OR active = $3)
+         ORDER BY sku LIMIT $4",
+        &filter.after_sku,
+        filter.category.as_deref(),
+        filter.active,
+        limit
+    )?;
+    Ok(rows.into_iter().map(MenuItem::from).collect())
+}
