@@ -68,6 +68,7 @@ pub struct Hostile {
     seed: u64,
     internal_caller: String,
     oversize_bytes: Vec<(String, usize)>,
+    known: BTreeMap<String, Value>,
 }
 
 impl Hostile {
@@ -89,6 +90,7 @@ impl Hostile {
             seed,
             internal_caller: "order".to_owned(),
             oversize_bytes: vec![("/internal/events".to_owned(), 10 << 20)],
+            known: BTreeMap::new(),
         }
     }
 
@@ -127,10 +129,19 @@ impl Hostile {
         self
     }
 
+    /// Good requests carry this value wherever a property or a parameter has this name: the id of
+    /// something that exists lets the attacks reach beyond "there is no such thing". A path
+    /// parameter of one path alone is named like `/api/things/{id}`.
+    #[must_use]
+    pub fn known(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.known.insert(name.to_owned(), value.into());
+        self
+    }
+
     /// Attacks every operation and reports. Prints the seed first, for runs that do not end.
     pub async fn run(&self, client: &ApiClient, document: &Value) -> Report {
         eprintln!("hostile input: {SEED_VARIABLE}={}", self.seed);
-        let document = Document::read(document, &self.public);
+        let document = Document::read(document, &self.public, &self.known);
         let mut runner = Runner::new(self, client);
         for operation in &document.operations {
             runner.good_requests(&document, operation).await;

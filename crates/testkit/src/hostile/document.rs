@@ -1,5 +1,7 @@
 //! Reads an OpenAPI 3.1 document as far as the driver needs it.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 /// Paths that every service has and nobody needs a token for.
@@ -11,6 +13,7 @@ const MAX_DEPTH: usize = 12;
 pub(super) struct Document {
     root: Value,
     pub(super) operations: Vec<Operation>,
+    known: BTreeMap<String, Value>,
 }
 
 #[derive(Clone, Debug)]
@@ -61,10 +64,11 @@ impl Operation {
 }
 
 impl Document {
-    pub(super) fn read(root: &Value, public: &[String]) -> Self {
+    pub(super) fn read(root: &Value, public: &[String], known: &BTreeMap<String, Value>) -> Self {
         let mut document = Self {
             root: root.clone(),
             operations: Vec::new(),
+            known: known.clone(),
         };
         let no_paths = Map::new();
         let paths = root.get("paths").and_then(Value::as_object);
@@ -149,6 +153,11 @@ impl Document {
             media_types: media_types.unwrap_or_default(),
             schema: json.and_then(|json| json.get("schema")).cloned(),
         }
+    }
+
+    /// The value that the test gave for a property or parameter.
+    pub(super) fn known(&self, name: &str) -> Option<&Value> {
+        self.known.get(name)
     }
 
     /// Follows references, joins `allOf`, and drops the `null` alternative of a schema.
@@ -255,7 +264,7 @@ mod tests {
             "/internal/d": {"post": {}},
             "/metrics": {"get": {}},
         }});
-        let document = Document::read(&root, &["/api/c".to_owned()]);
+        let document = Document::read(&root, &["/api/c".to_owned()], &BTreeMap::new());
         let access: Vec<(String, Access)> = document
             .operations
             .iter()
@@ -282,7 +291,7 @@ mod tests {
             "Base": {"type": "object", "required": ["id"], "properties": {"id": {"$ref": "#/components/schemas/Id"}}},
             "Loop": {"$ref": "#/components/schemas/Loop"},
         }}});
-        let document = Document::read(&root, &[]);
+        let document = Document::read(&root, &[], &BTreeMap::new());
         let optional = json!({"oneOf": [{"type": "null"}, {"$ref": "#/components/schemas/Id"}]});
         assert_eq!(document.resolve(&optional)["format"], "uuid");
         assert!(Document::is_nullable(&optional));

@@ -100,7 +100,15 @@ impl<'a> Runner<'a> {
         let mut query = Vec::new();
         let mut headers = Vec::new();
         for parameter in &operation.parameters {
-            let value = as_text(&document.sample(&parameter.schema, fill));
+            let known = match parameter.place {
+                Place::Path => document.known(&operation.path),
+                Place::Query | Place::Header => None,
+            };
+            let known = known.or_else(|| document.known(&parameter.name));
+            let value = match known {
+                Some(known) => as_text(known),
+                None => as_text(&document.sample(&parameter.schema, fill)),
+            };
             let wanted = parameter.required || fill == Fill::Everything;
             match parameter.place {
                 Place::Path => {

@@ -55,7 +55,9 @@ impl Document {
         let mut object = Map::new();
         for (name, property) in properties.into_iter().flatten() {
             if fill == Fill::Everything || required.contains(&name.as_str()) {
-                object.insert(name.clone(), self.sample_at(property, fill, depth + 1));
+                let known = self.known(name).cloned();
+                let value = known.unwrap_or_else(|| self.sample_at(property, fill, depth + 1));
+                object.insert(name.clone(), value);
             }
         }
         Value::Object(object)

@@ -335,3 +335,31 @@ async fn one_seed_draws_the_same_variations() {
     hostile.seed = 8;
     assert_ne!(first, draw(&hostile));
 }
+
+#[test]
+fn good_requests_carry_what_the_test_knows() {
+    let identity = TestIdentity::new();
+    let client = ApiClient::new("http://127.0.0.1:9");
+    let hostile = Hostile::new(&identity)
+        .known("quantity", 77)
+        .known("limit", 3)
+        .known("/api/things/{id}", "the-thing");
+    let document = Document::read(&document(), &hostile.public, &hostile.known);
+    let runner = Runner::new(&hostile, &client);
+    let targets: Vec<(String, String)> = document
+        .operations
+        .iter()
+        .filter(|operation| operation.path.starts_with("/api/things"))
+        .map(|operation| {
+            let case = runner.good_case(&document, operation, sample::Fill::Everything);
+            let body = String::from_utf8(case.body.unwrap_or_default()).unwrap();
+            (case.target, body)
+        })
+        .collect();
+    assert!(
+        targets[0].0.starts_with("/api/things?limit=3&store_id="),
+        "{targets:?}"
+    );
+    assert_eq!(targets[1].0, "/api/things/the-thing");
+    assert!(targets[1].1.contains("\"quantity\":77"), "{targets:?}");
+}
