@@ -100,6 +100,8 @@ pub async fn run(args: UpArgs) -> Result<ExitCode> {
 
     say(report::heading(&layout, services.len()));
     let environment = environment::Environment {
+        inherited: &variables,
+        started: &services,
         layout: &layout,
         root: &root,
         owner: &owner,

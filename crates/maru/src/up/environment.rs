@@ -7,9 +7,14 @@ use secrecy::ExposeSecret as _;
 use super::database::DatabasePlan;
 use super::layout::{Layout, address_variables};
 use super::secrets::{Owner, ROOT_VARIABLE, RootSecret};
+use super::variables::Variables;
 
 /// What the launcher knows and divides among the services.
 pub(super) struct Environment<'a> {
+    /// What the launcher was started with, all of which a service would inherit.
+    pub inherited: &'a Variables,
+    /// The services that are started here.
+    pub started: &'a [ServiceName],
     /// Where everything is.
     pub layout: &'a Layout,
     /// The root of the service secrets.
@@ -19,17 +24,13 @@ pub(super) struct Environment<'a> {
 }
 
 /// What only user-service may see.
-const USER_SERVICE_ONLY: [&str; 4] = [
-    ROOT_VARIABLE,
-    "USER__AUTH__SERVICE_ROOT_SECRET",
-    "MARU_OWNER_EMAIL",
-    "MARU_OWNER_PASSWORD",
-];
+const USER_SERVICE_ONLY: [&str; 3] = [ROOT_VARIABLE, "MARU_OWNER_EMAIL", "MARU_OWNER_PASSWORD"];
 
 impl Environment<'_> {
     /// The variables set for a service on top of the launcher's own.
     pub(super) fn variables_of(&self, service: ServiceName) -> Vec<(String, String)> {
-        let mut variables = address_variables(self.layout);
+        let mut variables = address_variables(self.layout, service);
+        variables.retain(|(name, _)| !self.is_given_elsewhere(name));
         let mut set = |name: &str, value: &str| variables.push((name.to_owned(), value.to_owned()));
         let secret = self.root.of_service(service);
         set("MARU_SERVICE_SECRET", secret.expose_secret());
@@ -46,17 +47,39 @@ impl Environment<'_> {
         variables
     }
 
-    /// The launcher's variables that a service must not inherit.
-    pub(super) fn hidden_from(&self, service: ServiceName) -> Vec<&'static str> {
+    /// Whether this is the address of a service that runs elsewhere, and the environment knows it.
+    fn is_given_elsewhere(&self, name: &str) -> bool {
+        self.inherited.get(name).is_some()
+            && ServiceName::all()
+                .filter(|service| !self.started.contains(service))
+                .map(|service| service.as_str().to_uppercase())
+                .any(|prefix| {
+                    name.strip_prefix(&prefix)
+                        .is_some_and(|rest| matches!(rest, "_URL" | "_GRPC_URL"))
+                })
+    }
+
+    /// The launcher's variables that a service must not inherit: the owner's password, the root
+    /// secret, and other services' settings, which may hold secrets as well.
+    pub(super) fn hidden_from(&self, service: ServiceName) -> Vec<String> {
         let owner_exists = self.owner.password.is_none();
-        let hidden = USER_SERVICE_ONLY.into_iter().filter(|name| {
-            service != ServiceName::User || (owner_exists && name.starts_with("MARU_OWNER"))
-        });
-        // Set but empty, it means the embedded profile here, and nothing to a service.
-        let no_database = self.layout.databases == DatabasePlan::Embedded;
+        let mut hidden: Vec<String> = USER_SERVICE_ONLY
+            .into_iter()
+            .filter(|name| {
+                service != ServiceName::User || (owner_exists && name.starts_with("MARU_OWNER"))
+            })
+            .map(str::to_owned)
+            .collect();
+        for other in ServiceName::all().filter(|&other| other != service) {
+            let prefix = format!("{}__", other.as_str().to_uppercase());
+            let names = self.inherited.names_with_prefix(&prefix);
+            hidden.extend(names.map(str::to_owned));
+        }
+        if self.layout.databases == DatabasePlan::Embedded {
+            // Set but empty, it means the embedded profile here, and nothing to a service.
+            hidden.push("DATABASE_URL".to_owned());
+        }
         hidden
-            .chain(no_database.then_some("DATABASE_URL"))
-            .collect()
     }
 }
 
@@ -65,13 +88,19 @@ mod tests {
     use super::*;
     use crate::up::database::SchemaPolicy;
     use crate::up::layout::LayoutOptions;
-    use crate::up::variables::Variables;
     use std::collections::BTreeMap;
 
     #[test]
     fn each_service_gets_its_own_secret_and_only_user_service_the_root() {
         let keys = tempfile::tempdir().expect("a folder");
         let none = Variables::default();
+        let inherited = [
+            ("ORDER_URL", "http://old"),
+            ("IOT_URL", "http://elsewhere"),
+            ("USER__KEYS__ENCRYPTION_SECRET", "x"),
+            ("ORDER__SAGA__LEASE_MS", "1"),
+        ];
+        let inherited = Variables::from_pairs(inherited.map(|(k, v)| (k.to_owned(), v.to_owned())));
         let options = LayoutOptions {
             port_base: Some(21_000),
             schemas: SchemaPolicy::Refuse,
@@ -80,6 +109,8 @@ mod tests {
         let root = RootSecret::obtain(&none, keys.path()).expect("made");
         let owner = Owner::obtain(&none, keys.path()).expect("made");
         let environment = Environment {
+            inherited: &inherited,
+            started: &[ServiceName::User, ServiceName::Order],
             layout: &layout,
             root: &root,
             owner: &owner,
@@ -92,14 +123,25 @@ mod tests {
         assert_eq!(user[ROOT_VARIABLE], root.expose());
         assert!(user.contains_key("MARU_OWNER_PASSWORD"));
         assert!(!order.contains_key(ROOT_VARIABLE) && !order.contains_key("MARU_OWNER_PASSWORD"));
-        assert!(
-            environment
-                .hidden_from(ServiceName::Order)
-                .contains(&ROOT_VARIABLE)
+        assert_eq!(
+            environment.hidden_from(ServiceName::Order),
+            [
+                ROOT_VARIABLE,
+                "MARU_OWNER_EMAIL",
+                "MARU_OWNER_PASSWORD",
+                "USER__KEYS__ENCRYPTION_SECRET",
+                "DATABASE_URL"
+            ]
         );
-        assert_eq!(environment.hidden_from(ServiceName::User), ["DATABASE_URL"]);
+        assert_eq!(
+            environment.hidden_from(ServiceName::User),
+            ["ORDER__SAGA__LEASE_MS", "DATABASE_URL"]
+        );
         assert_eq!(order["PAYMENT_GRPC_URL"], "http://127.0.0.1:21109");
         assert_eq!(order["ORDER__SERVER__PORT"], "21004");
-        assert!(!order.contains_key("DATABASE_URL"));
+        assert_eq!(user["ORDER_URL"], "http://127.0.0.1:21004");
+        // It runs elsewhere, and every service inherits where.
+        assert!(!order.contains_key("IOT_URL"));
+        assert!(!order.contains_key("DATABASE_URL") && !order.contains_key("USER__SERVER__PORT"));
     }
 }

@@ -37,7 +37,7 @@ pub struct Launch {
     /// Variables set on top of the launcher's own.
     pub set: Vec<(String, String)>,
     /// The launcher's variables it must not see.
-    pub unset: Vec<&'static str>,
+    pub unset: Vec<String>,
 }
 
 /// A service that is ready.

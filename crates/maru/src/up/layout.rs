@@ -248,30 +248,33 @@ fn mqtt_port(variables: &Variables, options: &LayoutOptions) -> Result<Option<u1
 
 /// The settings key of the embedded broker's port, as it stands in environment variables.
 const MQTT_PORT_KEY: &str = "MQTT__PORT";
+/// The settings key of the address that the broker listens on.
+const MQTT_HOST_KEY: &str = "MQTT__HOST";
 
-/// The variables that put every service where this layout says.
-pub(super) fn address_variables(layout: &Layout) -> Vec<(String, String)> {
+/// The variables that put a service where this layout says and tell it where the others are.
+pub(super) fn address_variables(layout: &Layout, service: ServiceName) -> Vec<(String, String)> {
+    let own = layout.placement(service);
     let mut variables = vec![
         ("MARU_DATA".to_owned(), layout.data.display().to_string()),
         ("MARU_BIND".to_owned(), layout.bind.clone()),
-    ];
-    for placement in &layout.placements {
-        let service = placement.service;
-        let prefix = service.as_str().to_uppercase();
-        let mut set = |name: String, value: String| variables.push((name, value));
-        set(
+        (
             variable_name(service, "SERVER__PORT"),
-            placement.http_port.to_string(),
-        );
-        set(format!("{prefix}_URL"), layout.http_url(service));
-        if let (Some(port), Some(url)) = (placement.grpc_port, layout.grpc_url(service)) {
-            set(variable_name(service, GRPC_PORT_KEY), port.to_string());
-            set(format!("{prefix}_GRPC_URL"), url);
-        }
+            own.http_port.to_string(),
+        ),
+    ];
+    if let Some(port) = own.grpc_port {
+        variables.push((variable_name(service, GRPC_PORT_KEY), port.to_string()));
     }
-    if let Some(port) = layout.mqtt_port {
-        let name = variable_name(ServiceName::Iot, MQTT_PORT_KEY);
-        variables.push((name, port.to_string()));
+    if let (ServiceName::Iot, Some(port)) = (service, layout.mqtt_port) {
+        variables.push((variable_name(service, MQTT_PORT_KEY), port.to_string()));
+        variables.push((variable_name(service, MQTT_HOST_KEY), layout.bind.clone()));
+    }
+    for other in ServiceName::all() {
+        let prefix = other.as_str().to_uppercase();
+        variables.push((format!("{prefix}_URL"), layout.http_url(other)));
+        if let Some(url) = layout.grpc_url(other) {
+            variables.push((format!("{prefix}_GRPC_URL"), url));
+        }
     }
     variables
 }

@@ -21,7 +21,7 @@ pub struct LaunchSpec {
     /// Variables set on top of the launcher's own.
     pub set: Vec<(String, String)>,
     /// The launcher's variables that this service must not see.
-    pub unset: Vec<&'static str>,
+    pub unset: Vec<String>,
     /// Where its output goes.
     pub log: ServiceLog,
 }

@@ -28,4 +28,10 @@ impl Variables {
             .map(String::as_str)
             .filter(|value| !value.is_empty())
     }
+
+    /// The names of those whose name begins so.
+    pub fn names_with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+        let names = self.0.keys().map(String::as_str);
+        names.filter(move |name| name.starts_with(prefix))
+    }
 }
