@@ -1,1 +1,16 @@
-fn main() {}
+//! The process: everything else is in the library.
+
+use inventory_service::startup::Application;
+
+fn main() -> std::process::ExitCode {
+    common::service::main(
+        "inventory",
+        inventory_service::DEFAULTS,
+        |settings, shutdown| async {
+            Application::build(settings, shutdown)
+                .await?
+                .run_until_stopped()
+                .await
+        },
+    )
+}

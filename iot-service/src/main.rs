@@ -1,1 +1,12 @@
-fn main() {}
+//! The process: everything else is in the library.
+
+use iot_service::startup::Application;
+
+fn main() -> std::process::ExitCode {
+    common::service::main("iot", iot_service::DEFAULTS, |settings, shutdown| async {
+        Application::build(settings, shutdown)
+            .await?
+            .run_until_stopped()
+            .await
+    })
+}

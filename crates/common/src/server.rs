@@ -37,6 +37,27 @@ pub struct ServerParts {
     pub openapi: utoipa::openapi::OpenApi,
 }
 
+/// The head of a service's OpenAPI document: its title, what it owns, and how callers prove
+/// themselves (`security(("bearer" = []))` in a path).
+#[must_use]
+pub fn describe(title: &str, description: &str, version: &str) -> utoipa::openapi::OpenApi {
+    use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+    let mut bearer = Http::new(HttpAuthScheme::Bearer);
+    bearer.bearer_format = Some("JWT".to_owned());
+    let components = utoipa::openapi::ComponentsBuilder::new()
+        .security_scheme("bearer", SecurityScheme::Http(bearer))
+        .build();
+    let info = utoipa::openapi::InfoBuilder::new()
+        .title(title)
+        .description(Some(description))
+        .version(version)
+        .build();
+    utoipa::openapi::OpenApiBuilder::new()
+        .info(info)
+        .components(Some(components))
+        .build()
+}
+
 /// A server that runs.
 pub struct RunningServer {
     address: SocketAddr,

@@ -159,4 +159,20 @@ impl Principal {
             (None, StoreScope::Only(stores)) => Ok(Some(stores.clone())),
         }
     }
+
+    /// The store to show: the one asked for, the caller's only one, or (`None`) all of the chain.
+    ///
+    /// # Errors
+    /// 404 when the store asked for is a foreign one; 422 `store_id_required` when the caller has
+    /// several stores, but not all, or none, and did not say which.
+    pub fn one_store_or_all(&self, asked: Option<StoreId>) -> Result<Option<StoreId>, ApiError> {
+        match self.visible_stores(asked)?.as_deref() {
+            None => Ok(None),
+            Some([store]) => Ok(Some(*store)),
+            Some(_) => {
+                let detail = "This account has several stores or none; name one as store_id.";
+                Err(ApiError::unprocessable("store_id_required", detail))
+            }
+        }
+    }
 }

@@ -1,0 +1,75 @@
+//! The log of events that the read model is a function of.
+
+use ::store::{StoreError, Tx};
+use common::ids::EventId;
+use common::time::Timestamp;
+
+/// An event as it came.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(crate) struct LoggedEvent {
+    pub(crate) event_id: EventId,
+    pub(crate) r#type: String,
+    pub(crate) data: String,
+}
+
+/// Adds an event; `false` when it is there already.
+pub(crate) async fn insert(
+    tx: &mut Tx,
+    event: &LoggedEvent,
+    subject: &str,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let inserted = ::store::execute!(
+        tx,
+        "INSERT INTO event_log (event_id, type, subject, data, received_at)
+         VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+        event.event_id,
+        &event.r#type,
+        subject,
+        &event.data,
+        now
+    )?;
+    Ok(inserted == 1)
+}
+
+/// Events after `after`, by id.
+pub(crate) async fn list_after(
+    tx: &mut Tx,
+    after: Option<EventId>,
+    limit: i64,
+) -> Result<Vec<LoggedEvent>, StoreError> {
+    ::store::fetch_all!(
+        tx,
+        LoggedEvent,
+        "SELECT event_id, type, data FROM event_log
+         WHERE $1 IS NULL OR event_id > $1 ORDER BY event_id LIMIT $2",
+        after,
+        limit
+    )
+}
+
+/// Locks the read model against other changes until the transaction ends.
+pub(crate) async fn lock_projection(tx: &mut Tx) -> Result<(), StoreError> {
+    ::store::fetch_optional_locked!(tx, (i64,), "SELECT events FROM projection WHERE id = 1")?;
+    Ok(())
+}
+
+/// Counts an event that was taken into account.
+pub(crate) async fn count_event(tx: &mut Tx, now: Timestamp) -> Result<(), StoreError> {
+    ::store::execute!(
+        tx,
+        "UPDATE projection SET events = events + 1, last_event_at = $1 WHERE id = 1",
+        now
+    )?;
+    Ok(())
+}
+
+/// When the last event was taken into account.
+pub(crate) async fn last_event_at(tx: &mut Tx) -> Result<Option<Timestamp>, StoreError> {
+    let row = ::store::fetch_optional!(
+        tx,
+        (Option<Timestamp>,),
+        "SELECT last_event_at FROM projection WHERE id = 1"
+    )?;
+    Ok(row.and_then(|(at,)| at))
+}

@@ -1,0 +1,133 @@
+//! First expired, first out: which lots a quantity is taken from.
+
+use common::ids::LotId;
+use common::time::{CivilDate, Timestamp};
+
+/// A lot with stock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lot {
+    /// The lot.
+    pub(crate) id: LotId,
+    /// Last day on which it may be used; `None` keeps for ever.
+    pub(crate) expires_on: Option<CivilDate>,
+    /// When it came in.
+    pub(crate) received_at: Timestamp,
+    /// Base units left.
+    pub(crate) remaining: i64,
+}
+
+/// A part of a lot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pick {
+    /// Taken from this lot.
+    pub(crate) lot: LotId,
+    /// Base units taken.
+    pub(crate) quantity: i64,
+}
+
+impl Lot {
+    /// Whether it may still be promised to an order on `today`.
+    pub(crate) fn is_usable(&self, today: CivilDate) -> bool {
+        self.expires_on.is_none_or(|last_day| last_day >= today)
+    }
+}
+
+/// Takes `quantity` from the lots: usable ones first, earliest expiry first, then first received.
+/// Lots that expired between promise and use come last, so that a promise is kept.
+///
+/// `None` when all lots together hold less.
+pub(crate) fn pick(lots: &[Lot], quantity: i64, today: CivilDate) -> Option<Vec<Pick>> {
+    let mut ordered: Vec<&Lot> = lots.iter().filter(|lot| lot.remaining > 0).collect();
+    ordered.sort_by_key(|lot| {
+        let keeps_for_ever = lot.expires_on.is_none();
+        (
+            !lot.is_usable(today),
+            keeps_for_ever,
+            lot.expires_on,
+            lot.received_at,
+            lot.id,
+        )
+    });
+    let mut missing = quantity;
+    let mut picks = Vec::new();
+    for lot in ordered {
+        if missing == 0 {
+            break;
+        }
+        let taken = lot.remaining.min(missing);
+        picks.push(Pick {
+            lot: lot.id,
+            quantity: taken,
+        });
+        missing -= taken;
+    }
+    (missing == 0).then_some(picks)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn lot(id: u128, expires_on: Option<&str>, remaining: i64) -> Lot {
+        Lot {
+            id: LotId::from_uuid(uuid::Uuid::from_u128(id)),
+            expires_on: expires_on.map(|date| date.parse().unwrap()),
+            received_at: Timestamp::from_unix_seconds(0),
+            remaining,
+        }
+    }
+
+    #[test]
+    fn the_earliest_expiry_goes_first_and_expired_lots_last() {
+        let today = "2026-03-10".parse().unwrap();
+        let lots = [
+            lot(1, None, 5),
+            lot(2, Some("2026-03-20"), 5),
+            lot(3, Some("2026-03-10"), 5),
+            lot(4, Some("2026-03-09"), 5),
+        ];
+        let order: Vec<u128> = pick(&lots, 20, today)
+            .unwrap()
+            .iter()
+            .map(|pick| pick.lot.as_uuid().as_u128())
+            .collect();
+        assert_eq!(order, [3, 2, 1, 4]);
+        assert_eq!(pick(&lots, 21, today), None);
+    }
+
+    proptest! {
+        #[test]
+        fn picks_add_up_and_never_exceed_a_lot(
+            stock in prop::collection::vec((0_i64..50, 0_i16..40), 0..8),
+            wanted in 1_i64..200,
+        ) {
+            let today: CivilDate = "2026-03-10".parse().unwrap();
+            let lots: Vec<Lot> = stock
+                .iter()
+                .enumerate()
+                .map(|(index, (remaining, day))| {
+                    let date = jiff::civil::date(2026, 3, 1)
+                        .checked_add(jiff::Span::new().days(i64::from(*day)))
+                        .unwrap();
+                    Lot {
+                        expires_on: Some(CivilDate::from_jiff(date)),
+                        ..lot(index as u128, None, *remaining)
+                    }
+                })
+                .collect();
+            let total: i64 = lots.iter().map(|lot| lot.remaining).sum();
+            match pick(&lots, wanted, today) {
+                None => prop_assert!(total < wanted),
+                Some(picks) => {
+                    prop_assert_eq!(picks.iter().map(|pick| pick.quantity).sum::<i64>(), wanted);
+                    for pick in picks {
+                        let lot = lots.iter().find(|lot| lot.id == pick.lot).unwrap();
+                        prop_assert!(0 < pick.quantity && pick.quantity <= lot.remaining);
+                    }
+                }
+            }
+        }
+    }
+}

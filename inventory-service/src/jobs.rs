@@ -1,0 +1,3 @@
+//! Recurring work.
+
+pub(crate) mod expire_reservations;

@@ -1,0 +1,167 @@
+//! The inner broker of the embedded profile: MQTT 3.1.1 and 5.
+//!
+//! It awaits our hook before it acknowledges a publication, so an acknowledged reading is a
+//! committed one. A device proves itself with its id and password, publishes its own telemetry and
+//! hears its own commands, and nothing else.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use ::store::Db;
+use anyhow::Context as _;
+use common::shutdown::Shutdown;
+use mqtt5::broker::MqttBroker;
+use mqtt5::broker::auth::{AuthProvider, AuthResult};
+use mqtt5::broker::config::{BrokerConfig, StorageBackend, StorageConfig};
+use mqtt5::broker::events::{BrokerEventHandler, ClientPublishEvent, PublishAction};
+use mqtt5_protocol::packet::connect::ConnectPacket;
+use mqtt5_protocol::types::ReasonCode;
+use secrecy::SecretString;
+use tokio::task::JoinHandle;
+
+use super::{Link, Receiver, Verdict};
+use crate::app::credentials::authenticate;
+use crate::domain::topic::Place;
+use crate::settings::Mqtt;
+
+/// Largest packet taken, in bytes.
+const MAX_PACKET_BYTES: usize = 65_536;
+
+type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The running broker.
+pub(crate) struct RunningBroker {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl RunningBroker {
+    /// Starts it.
+    pub(crate) async fn start(
+        settings: &Mqtt,
+        db: Db,
+        receiver: Receiver,
+        link: Link,
+        shutdown: Shutdown,
+    ) -> anyhow::Result<Self> {
+        let wanted: SocketAddr = format!("{}:{}", settings.host, settings.port)
+            .parse()
+            .context("mqtt.host must be an IP address")?;
+        let config = BrokerConfig::new()
+            .with_bind_address(wanted)
+            .with_max_clients(settings.max_clients)
+            .with_max_packet_size(MAX_PACKET_BYTES)
+            // Readings live in the database; the broker itself has nothing to remember.
+            .with_storage(
+                StorageConfig::new()
+                    .with_backend(StorageBackend::Memory)
+                    .with_persistence(false),
+            )
+            .with_retain_available(false)
+            .with_sys_topics_enabled(false)
+            .with_event_handler(Arc::new(Hook {
+                receiver,
+                shutdown: shutdown.clone(),
+            }));
+        let broker = MqttBroker::with_config(config)
+            .await
+            .with_context(|| format!("MQTT broker on {wanted}"))?;
+        let mut broker = broker.with_auth_provider(Arc::new(Devices { db }));
+        let address = broker
+            .local_addr()
+            .context("the MQTT broker has no address")?;
+        let handle = broker.shutdown_handle();
+        tokio::spawn(async move {
+            shutdown.triggered().await;
+            handle.shutdown();
+        });
+        link.set(true);
+        let task = tokio::spawn(async move {
+            if let Err(error) = broker.run().await {
+                tracing::error!(%error, "the MQTT broker ended");
+            }
+            link.set(false);
+        });
+        Ok(Self { address, task })
+    }
+
+    /// Waits until it has stopped.
+    pub(crate) async fn stopped(self) {
+        // A broker that panicked has stopped as well, and said so.
+        let _ = self.task.await;
+    }
+}
+
+/// Stores what is published, before it is acknowledged.
+struct Hook {
+    receiver: Receiver,
+    shutdown: Shutdown,
+}
+
+impl BrokerEventHandler for Hook {
+    fn on_client_publish<'a>(&'a self, event: ClientPublishEvent) -> Answer<'a, PublishAction> {
+        Box::pin(async move {
+            match self.receiver.receive(&event.topic, &event.payload).await {
+                // Stored here; nobody else subscribes to telemetry.
+                Verdict::Acknowledge => PublishAction::Handled,
+                // Returning would acknowledge it. The connection ends with the broker instead, and
+                // the device sends again.
+                Verdict::Withhold => {
+                    self.shutdown.triggered().await;
+                    std::future::pending().await
+                }
+            }
+        })
+    }
+}
+
+/// Who may connect, publish and subscribe.
+struct Devices {
+    db: Db,
+}
+
+impl AuthProvider for Devices {
+    fn authenticate<'a>(
+        &'a self,
+        connect: &'a ConnectPacket,
+        _address: SocketAddr,
+    ) -> Answer<'a, mqtt5::Result<AuthResult>> {
+        Box::pin(async move {
+            let username = connect.username.as_deref().unwrap_or_default();
+            let password = connect.password.as_deref().unwrap_or_default();
+            let password = SecretString::from(String::from_utf8_lossy(password).into_owned());
+            Ok(match authenticate(&self.db, username, &password).await {
+                Ok(Some(place)) => AuthResult::success_with_user(place.telemetry()),
+                Ok(None) => AuthResult::fail(ReasonCode::BadUsernameOrPassword),
+                Err(error) => {
+                    tracing::warn!(%error, "a device could not be looked up");
+                    AuthResult::fail(ReasonCode::ServerUnavailable)
+                }
+            })
+        })
+    }
+
+    fn authorize_publish<'a>(
+        &'a self,
+        _client_id: &str,
+        user_id: Option<&'a str>,
+        topic: &'a str,
+    ) -> Answer<'a, bool> {
+        Box::pin(std::future::ready(user_id == Some(topic)))
+    }
+
+    fn authorize_subscribe<'a>(
+        &'a self,
+        _client_id: &str,
+        user_id: Option<&'a str>,
+        filter: &'a str,
+    ) -> Answer<'a, bool> {
+        let place = user_id.and_then(Place::of_telemetry);
+        Box::pin(std::future::ready(
+            place.is_some_and(|place| place.may_subscribe(filter)),
+        ))
+    }
+}

@@ -1,0 +1,86 @@
+//! The client of an outside broker (Mosquitto, EMQX): subscribes, stores, then acknowledges.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use common::shutdown::Shutdown;
+use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet, Publish, QoS};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::{Link, Receiver, Verdict};
+use crate::domain::topic::ALL_TELEMETRY;
+
+/// Names this service's session at the broker; the broker keeps messages for it while it is away.
+const CLIENT_ID: &str = "maru-iot-service";
+/// Publications in hand at most, unacknowledged.
+const IN_FLIGHT: u16 = 256;
+/// Wait before the next try to connect.
+const RECONNECT_AFTER: Duration = Duration::from_millis(500);
+
+/// Connects in the background, and again whenever the connection breaks, until `shutdown`.
+pub(crate) fn start(
+    url: &SecretString,
+    receiver: Receiver,
+    link: Link,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    let separator = if url.expose_secret().contains('?') {
+        '&'
+    } else {
+        '?'
+    };
+    let with_id = format!("{}{separator}client_id={CLIENT_ID}", url.expose_secret());
+    let mut options = MqttOptions::parse_url(with_id).context("mqtt.url is not an MQTT address")?;
+    options
+        // The broker keeps the session, so that what devices send while we are away waits for us.
+        .set_clean_session(false)
+        // We acknowledge a message ourselves, after its readings are committed.
+        .set_manual_acks(true)
+        .set_inflight(IN_FLIGHT)
+        .set_keep_alive(Duration::from_secs(15));
+    let (client, events) = AsyncClient::new(options, usize::from(IN_FLIGHT) * 2);
+    tokio::spawn(run(client, events, receiver, link, shutdown));
+    Ok(())
+}
+
+async fn run(
+    client: AsyncClient,
+    mut events: EventLoop,
+    receiver: Receiver,
+    link: Link,
+    shutdown: Shutdown,
+) {
+    loop {
+        let event = tokio::select! {
+            () = shutdown.triggered() => return,
+            event = events.poll() => event,
+        };
+        match event {
+            Ok(Event::Incoming(Packet::ConnAck(_))) => {
+                link.set(true);
+                let client = client.clone();
+                // In a task of its own: the request queue is drained by the loop we are in.
+                tokio::spawn(
+                    async move { client.subscribe(ALL_TELEMETRY, QoS::AtLeastOnce).await },
+                );
+            }
+            Ok(Event::Incoming(Packet::Publish(publish))) => {
+                tokio::spawn(handle(client.clone(), receiver.clone(), publish));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                link.set(false);
+                tracing::warn!(%error, "the MQTT broker cannot be reached");
+                tokio::time::sleep(RECONNECT_AFTER).await;
+            }
+        }
+    }
+}
+
+async fn handle(client: AsyncClient, receiver: Receiver, publish: Publish) {
+    match receiver.receive(&publish.topic, &publish.payload).await {
+        // A connection lost meanwhile makes the broker send it again; storing it twice is harmless.
+        Verdict::Acknowledge => drop(client.ack(&publish).await),
+        Verdict::Withhold => {}
+    }
+}
