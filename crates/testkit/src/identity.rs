@@ -30,6 +30,7 @@ pub struct TestIdentity {
     kid: String,
     pkcs8: Vec<u8>,
     clock: Clock,
+    person: Option<(UserId, String)>,
 }
 
 /// One way to get in without a right to it.
@@ -59,7 +60,16 @@ impl TestIdentity {
             kid: kid.into(),
             pkcs8: pkcs8.to_vec(),
             clock: Clock::system(),
+            person: None,
         }
+    }
+
+    /// The same identity, whose users are all this one in this session, instead of a new one each:
+    /// for user-service, which looks them up.
+    #[must_use]
+    pub fn acting_as(mut self, user: UserId, session: impl ToString) -> Self {
+        self.person = Some((user, session.to_string()));
+        self
     }
 
     /// The same identity by another clock.
@@ -94,7 +104,7 @@ impl TestIdentity {
         self.sign(&Claims {
             roles: roles.to_vec(),
             stores,
-            ..self.claims(TokenType::Access, &UserId::new(&self.clock).to_string())
+            ..self.person_claims()
         })
     }
 
@@ -258,11 +268,21 @@ impl TestIdentity {
         attacks
     }
 
+    fn person_claims(&self) -> Claims {
+        match &self.person {
+            None => self.claims(TokenType::Access, &UserId::new(&self.clock).to_string()),
+            Some((user, session)) => Claims {
+                sid: Some(session.clone()),
+                ..self.claims(TokenType::Access, &user.to_string())
+            },
+        }
+    }
+
     fn owner_claims(&self) -> Claims {
         Claims {
             roles: vec![Role::Owner],
             stores: StoreClaim::ALL,
-            ..self.claims(TokenType::Access, &UserId::new(&self.clock).to_string())
+            ..self.person_claims()
         }
     }
 
