@@ -1,0 +1,17 @@
+//! The commands that work through the gateway, run as they are by users: the real program against
+//! a gateway that keeps a record, enforces the API's contract and fails on demand.
+
+#[cfg(test)]
+mod client;
+#[cfg(test)]
+mod demo;
+#[cfg(test)]
+mod fake_gateway;
+#[cfg(test)]
+mod import;
+#[cfg(test)]
+mod import_resume;
+#[cfg(test)]
+mod program;
+#[cfg(test)]
+mod replay;
