@@ -25,6 +25,8 @@ pub struct Mqtt {
     pub port: u16,
     /// Most devices connected to the inner broker at a time.
     pub max_clients: usize,
+    /// Name of this service's session at an outside broker.
+    pub client_id: String,
 }
 
 /// How readings are stored.

@@ -51,7 +51,7 @@ impl Application {
             let stop = shutdown.clone();
             Some(RunningBroker::start(&own.mqtt, db.clone(), receiver, link.clone(), stop).await?)
         } else {
-            client::start(&own.mqtt.url, receiver, link.clone(), shutdown.clone())?;
+            client::start(&own.mqtt, receiver, link.clone(), shutdown.clone())?;
             None
         };
 

@@ -22,10 +22,13 @@ const MAX_ROWS: u32 = 5_000;
 #[into_params(parameter_in = Query)]
 pub(crate) struct PeriodQuery {
     /// First business date.
+    #[param(value_type = String, format = Date)]
     from: CivilDate,
     /// Last business date.
+    #[param(value_type = String, format = Date)]
     to: CivilDate,
     /// One store; all stores of the chain when absent.
+    #[param(value_type = Option<String>, format = Uuid)]
     store_id: Option<StoreId>,
     /// Rows of a breakdown, from 1 to 5000; 5000 when absent. A summary takes no notice of it.
     limit: Option<u32>,

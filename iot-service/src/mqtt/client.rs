@@ -5,13 +5,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use common::shutdown::Shutdown;
 use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet, Publish, QoS};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 
 use super::{Link, Receiver, Verdict};
 use crate::domain::topic::ALL_TELEMETRY;
+use crate::settings::Mqtt;
 
-/// Names this service's session at the broker; the broker keeps messages for it while it is away.
-const CLIENT_ID: &str = "maru-iot-service";
 /// Publications in hand at most, unacknowledged.
 const IN_FLIGHT: u16 = 256;
 /// Wait before the next try to connect.
@@ -19,17 +18,22 @@ const RECONNECT_AFTER: Duration = Duration::from_millis(500);
 
 /// Connects in the background, and again whenever the connection breaks, until `shutdown`.
 pub(crate) fn start(
-    url: &SecretString,
+    settings: &Mqtt,
     receiver: Receiver,
     link: Link,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
+    let url = &settings.url;
     let separator = if url.expose_secret().contains('?') {
         '&'
     } else {
         '?'
     };
-    let with_id = format!("{}{separator}client_id={CLIENT_ID}", url.expose_secret());
+    let with_id = format!(
+        "{}{separator}client_id={}",
+        url.expose_secret(),
+        settings.client_id
+    );
     let mut options = MqttOptions::parse_url(with_id).context("mqtt.url is not an MQTT address")?;
     options
         // The broker keeps the session, so that what devices send while we are away waits for us.
