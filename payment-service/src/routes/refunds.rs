@@ -57,7 +57,7 @@ impl Check for RefundIn {
 /// and the payment shows what becomes of it. 409 `refund_exceeds_rest`, `not_captured`,
 /// `order_cancelled`; 422 `refund_exceeds_captured`, `currency_mismatch`, `refund_declined`.
 #[utoipa::path(
-    tag = "payments", security(("bearer" = [])),
+    tag = "payments", security(("bearer" = [])), request_body = RefundIn,
     params(("id" = IntentId, Path), ("Idempotency-Key" = String, Header)),
     responses(
         (status = 201, body = RefundOut), (status = 202, body = RefundOut),
