@@ -31,7 +31,7 @@ use contracts::services::ServiceName;
 use crate::client::{ClientError, Gateway, GatewayArgs};
 use crate::output::{complain, say};
 use database::SchemaPolicy;
-use fleet::Fleet;
+use fleet::{Fleet, LogView};
 use layout::{Layout, LayoutOptions};
 use preflight::{DataLock, Folders};
 use secrets::{Owner, OwnerPassword, RootSecret};
@@ -115,10 +115,12 @@ pub async fn run(args: UpArgs) -> Result<ExitCode> {
             unset: environment.hidden_from(service),
         })
         .collect();
-    let mut fleet = Fleet::start(&layout, &folders, launches);
-    if args.foreground_logs {
-        fleet.follow_logs();
-    }
+    let logs = if args.foreground_logs {
+        LogView::Terminal
+    } else {
+        LogView::Files
+    };
+    let fleet = Fleet::start(&layout, &folders, launches, logs);
     let limit = Duration::from_secs(args.ready_timeout);
     let started = tokio::select! {
         ready = fleet.ready(limit) => ready,
@@ -168,7 +170,9 @@ async fn welcome(layout: &Layout, folders: &Folders, fleet: &Fleet, owner: &Owne
     let running = fleet.running();
     report::write_system_file(layout, folders, &running)?;
     say(report::table(layout, &running));
-    say(report::addresses(layout, &running));
+    for line in report::addresses(layout, &running) {
+        say(line);
+    }
     if running.iter().any(|one| one.service == ServiceName::User) {
         say(sign_in(layout, owner).await);
         owner.remember()?;

@@ -40,6 +40,15 @@ pub struct Launch {
     pub unset: Vec<String>,
 }
 
+/// Where the services' logs are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogView {
+    /// In their files.
+    Files,
+    /// In their files and on standard output.
+    Terminal,
+}
+
 /// A service that is ready.
 #[derive(Clone, Debug)]
 pub struct Running {
@@ -70,26 +79,22 @@ struct Member {
 impl Fleet {
     /// Starts the services, all at once.
     #[must_use]
-    pub fn start(layout: &Layout, folders: &Folders, launches: Vec<Launch>) -> Self {
+    pub fn start(layout: &Layout, folders: &Folders, launches: Vec<Launch>, logs: LogView) -> Self {
         let mut background = JoinSet::new();
         let members = launches
             .into_iter()
             .map(|launch| {
-                let member = Member::start(layout, folders, launch);
-                background.spawn(member.log.clone().keep_short());
-                member
+                let log = ServiceLog::in_folder(&folders.logs, launch.service);
+                background.spawn(log.clone().keep_short());
+                if logs == LogView::Terminal {
+                    background.spawn(log.clone().follow());
+                }
+                Member::start(layout, folders, launch, log)
             })
             .collect();
         Self {
             members,
             background,
-        }
-    }
-
-    /// Prints what the services log from now on.
-    pub fn follow_logs(&mut self) {
-        for member in &self.members {
-            self.background.spawn(member.log.clone().follow());
         }
     }
 
@@ -135,20 +140,19 @@ impl Fleet {
 
     /// Stops everything, the gateway first; what has not stopped after 15 s, or when `hurry`
     /// comes, is killed. Returns the names of the services that had to be.
-    pub async fn stop(self, hurry: impl Future<Output = ()>) -> Vec<&'static str> {
+    pub async fn stop(mut self, hurry: impl Future<Output = ()>) -> Vec<&'static str> {
+        let (edge, inner): (Vec<&Member>, Vec<&Member>) = self
+            .members
+            .iter()
+            .partition(|member| member.service == ServiceName::Gateway);
         let in_order = async {
-            let (edge, inner): (Vec<&Member>, Vec<&Member>) = self
-                .members
-                .iter()
-                .partition(|member| member.service == ServiceName::Gateway);
-            let edge_stopped = stop_all(&edge, Order::Stop);
             // The others do not wait for a gateway that is slow to let go of its clients.
-            let _slow_gateway = timeout(GATEWAY_LEAD, edge_stopped).await;
+            let _slow_gateway = timeout(GATEWAY_LEAD, stop_all(&edge, Order::Stop)).await;
             stop_all(&inner, Order::Stop).await;
             join_all(edge.iter().map(|member| member.stopped())).await;
         };
         tokio::select! {
-            () = in_order => return Vec::new(),
+            () = in_order => {}
             () = sleep(STOP_LIMIT) => {}
             () = hurry => {}
         }
@@ -158,7 +162,9 @@ impl Fleet {
             .filter(|member| member.is_alive())
             .collect();
         stop_all(&left, Order::Kill).await;
-        left.iter().map(|member| member.service.binary()).collect()
+        let killed = left.iter().map(|member| member.service.binary()).collect();
+        self.background.shutdown().await;
+        killed
     }
 }
 
@@ -170,11 +176,10 @@ async fn stop_all(members: &[&Member], order: Order) {
 }
 
 impl Member {
-    fn start(layout: &Layout, folders: &Folders, launch: Launch) -> Self {
+    fn start(layout: &Layout, folders: &Folders, launch: Launch, log: ServiceLog) -> Self {
         let service = launch.service;
         let (orders, orders_in) = watch::channel(Order::Run);
         let (report_out, report) = watch::channel(Report::default());
-        let log = ServiceLog::in_folder(&folders.logs, service);
         let supervisor = Supervisor {
             service,
             spec: LaunchSpec {

@@ -87,23 +87,26 @@ impl ServiceLog {
         File::options().write(true).open(&self.path)?.set_len(0)
     }
 
-    /// Prints what is added from now on, each line behind the service's name.
-    pub async fn follow(self) {
+    /// Prints what is added from the call on, each line behind the service's name, for as long as
+    /// the returned future is polled.
+    pub fn follow(self) -> impl Future<Output = ()> {
         let mut position = self.length();
-        let mut unfinished = Vec::new();
-        let mut timer = tokio::time::interval(FOLLOW_INTERVAL);
-        loop {
-            timer.tick().await;
-            if self.length() < position {
-                position = 0;
-            }
-            let Ok(bytes) = self.read_from(position) else {
-                continue;
-            };
-            position += bytes.len() as u64;
-            unfinished.extend(bytes);
-            for line in take_lines(&mut unfinished) {
-                say(format_args!("{:>9} | {line}", self.service.as_str()));
+        async move {
+            let mut unfinished = Vec::new();
+            let mut timer = tokio::time::interval(FOLLOW_INTERVAL);
+            loop {
+                timer.tick().await;
+                if self.length() < position {
+                    position = 0;
+                }
+                let Ok(bytes) = self.read_from(position) else {
+                    continue;
+                };
+                position += bytes.len() as u64;
+                unfinished.extend(bytes);
+                for line in take_lines(&mut unfinished) {
+                    say(format_args!("{:>9} | {line}", self.service.as_str()));
+                }
             }
         }
     }

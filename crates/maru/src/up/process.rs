@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 
+use common::shutdown::PARENT_PIPE_VARIABLE;
 use tokio::process::{Child, ChildStdin, Command};
 
 use super::logs::ServiceLog;
@@ -51,7 +52,9 @@ impl Process {
         for name in &spec.unset {
             command.env_remove(name);
         }
-        command.env("MARU_PARENT_PIPE", "1");
+        command.env(PARENT_PIPE_VARIABLE, "1");
+        // Its output goes to a file (https://no-color.org).
+        command.env("NO_COLOR", "1");
         command.envs(spec.set.iter().map(|(name, value)| (name, value)));
         #[cfg(unix)]
         command.process_group(0);

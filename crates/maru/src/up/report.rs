@@ -110,7 +110,7 @@ fn profile(layout: &Layout) -> &'static str {
 
 /// The addresses a person wants next.
 #[must_use]
-pub fn addresses(layout: &Layout, running: &[Running]) -> String {
+pub fn addresses(layout: &Layout, running: &[Running]) -> Vec<String> {
     let mut lines = Vec::new();
     if running
         .iter()
@@ -127,7 +127,7 @@ pub fn addresses(layout: &Layout, running: &[Running]) -> String {
     ) {
         lines.push(format!("MQTT     mqtt://{}:{port}", layout.local_host()));
     }
-    lines.join("\n")
+    lines
 }
 
 /// Leaves the addresses for the other commands.

@@ -45,6 +45,7 @@ pub(crate) const ALL: &[Scenario] = &[
         "one_database_for_all_is_refused_or_divided",
         one_database_for_all_is_refused_or_divided,
     ),
+    ("logs_are_shown_on_request", logs_are_shown_on_request),
     (
         "status_waits_for_a_healthy_system",
         status_waits_for_a_healthy_system,
@@ -242,8 +243,8 @@ fn status_waits_for_a_healthy_system() {
         .find_map(|line| line.strip_prefix("Gateway"))
         .expect("the gateway's address")
         .trim();
-    let arguments = ["status", "--wait", "30", "--gateway", gateway];
-    let (status, said) = installation.run(&arguments, &[]);
+    // It finds the system by its data folder.
+    let (status, said) = installation.run(&["status", "--wait", "30"], &[]);
     assert!(status.success(), "{said}");
     assert!(said.contains("order    HEALTHY"), "{said}");
     assert!(said.contains("The system is healthy."), "{said}");
@@ -285,6 +286,26 @@ fn one_database_for_all_is_refused_or_divided() {
     );
     assert!(order.contains(&own), "{order}");
     assert_eq!(database.schemas(), 7);
+    signal(launcher.pid(), Signal::TERM);
+    assert_eq!(launcher.end().code(), Some(0));
+}
+
+fn logs_are_shown_on_request() {
+    let installation = Installation::new();
+    let arguments = [
+        "up",
+        "--port-base",
+        "auto",
+        "--foreground-logs",
+        "--only",
+        "order,iot",
+    ];
+    let mut launcher = installation.up_with(&arguments, &[]);
+    let said = launcher.ready().to_owned();
+    if !said.contains("order | order listens") {
+        launcher.wait_for("order | order listens");
+    }
+    assert!(!said.contains("gateway-service"), "{said}");
     signal(launcher.pid(), Signal::TERM);
     assert_eq!(launcher.end().code(), Some(0));
 }
