@@ -1,6 +1,7 @@
 //! The judgements over a small system whose services' databases are filled by hand: all hold, and
 //! every damage is noticed by exactly the invariants that it breaks.
 
+mod doors;
 mod small_chain;
 
 use std::collections::BTreeSet;
@@ -9,7 +10,7 @@ use contracts::services::ServiceName;
 
 use super::databases::Databases;
 use super::verdict::Verdict;
-use super::{acknowledged, money, once, orders, read_model, sagas, settle, stock};
+use super::{access, acknowledged, money, once, orders, read_model, sagas, settle, stock};
 use small_chain::SmallChain;
 
 async fn judge(databases: &Databases) -> Vec<(u8, Verdict)> {
@@ -128,4 +129,17 @@ async fn what_was_acknowledged_is_looked_for() {
     assert!(passes(format!("{confirmed} confirmed\n{refused} cancelled\n")).await);
     assert!(!passes(format!("{refused} confirmed\n")).await);
     assert!(!passes(format!("{}\n", uuid::Uuid::max())).await);
+}
+
+#[tokio::test]
+async fn an_open_door_is_noticed() {
+    let good = secrecy::SecretString::from("e30.e30.c2lnbmF0dXJl");
+    let passes = async |status| {
+        let layout = doors::system_that_answers(status).await;
+        let verdict = access::check(&layout, Some(&good), 1_767_225_600).await;
+        verdict.expect("it answers").passed()
+    };
+    assert!(passes("401 Unauthorized").await);
+    assert!(!passes("200 OK").await);
+    assert!(!passes("503 Service Unavailable").await);
 }
