@@ -24,6 +24,9 @@ const MAX_TOKEN_BYTES: usize = 4_096;
 const LEEWAY_SECONDS: u64 = 5;
 /// An unknown key id makes the keys be fetched again, but not more often than this.
 const MIN_REFETCH_INTERVAL: Duration = Duration::from_secs(1);
+/// After a failed fetch the next one waits this long, so that callers hear 503 at once instead of
+/// queueing behind time-outs.
+const FAILURE_MEMORY: Duration = Duration::from_millis(250);
 
 /// Why a token was not accepted. The client sees a constant text with one of three codes.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +70,8 @@ struct Inner {
     source: Box<dyn KeySource>,
     clock: Clock,
     keys: RwLock<Keys>,
-    fetching: tokio::sync::Mutex<()>,
+    /// Held while fetching; when the last fetch failed, if it did.
+    fetching: tokio::sync::Mutex<Option<Timestamp>>,
 }
 
 #[derive(Default)]
@@ -133,16 +137,24 @@ impl TokenVerifier {
             return Ok(key);
         }
         // One fetch at a time; whoever waited looks again before fetching.
-        let _fetching = self.0.fetching.lock().await;
+        let mut failed_at = self.0.fetching.lock().await;
         if let Some(key) = self.known(kid) {
             return Ok(key);
         }
         if self.fetched_lately() {
             return Err(TokenError::Invalid("unknown key id"));
         }
+        let now = self.0.clock.now();
+        if failed_at.is_some_and(|failed| now.since(failed) < FAILURE_MEMORY) {
+            return Err(TokenError::KeysUnavailable);
+        }
         match self.0.source.fetch().await {
-            Ok(set) => self.replace(&set),
+            Ok(set) => {
+                *failed_at = None;
+                self.replace(&set);
+            }
             Err(error) => {
+                *failed_at = Some(self.0.clock.now());
                 tracing::warn!(error = %crate::error::ErrorChain(&error), "signing keys could not be fetched");
                 return Err(TokenError::KeysUnavailable);
             }
