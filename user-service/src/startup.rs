@@ -116,6 +116,8 @@ fn shared_counts(settings: &RedisSettings) -> anyhow::Result<Option<Arc<SharedCo
     if settings.url.expose_secret().is_empty() {
         return Ok(None);
     }
+    // For rediss:// only. A second installation fails and finds the same provider in place.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let counts = SharedCounts::new(&settings.url).context("redis.url (REDIS_URL)")?;
     Ok(Some(Arc::new(counts)))
 }

@@ -222,8 +222,8 @@ mod tests {
             let attempt = throttle.attempt(&format!("{account}@maru.local"), address(1));
             throttle.failed(&attempt).await;
         }
-        let waits = throttle.waits(&throttle.attempt("kim@maru.local", address(1)));
-        let waits = waits.await;
+        let another = throttle.attempt("kim@maru.local", address(1));
+        let waits = throttle.waits(&another).await;
         assert_eq!(waits.always, None);
         assert_eq!(waits.at_unknown_address, Some(Duration::from_secs(1)));
         let elsewhere = throttle.attempt("kim@maru.local", address(2));

@@ -11,7 +11,7 @@ use store::Tx;
 
 use crate::client_address::ClientAddress;
 use crate::domain::account::Account;
-use crate::domain::email::fold;
+use crate::domain::email::Email;
 use crate::domain::session::SessionId;
 use crate::error::SessionError;
 use crate::hashing::Turn;
@@ -56,7 +56,8 @@ pub(crate) async fn log_in(state: &AppState, login: Login) -> Result<Tokens, Ses
 }
 
 async fn try_log_in(state: &AppState, login: Login) -> Result<Tokens, SessionError> {
-    let email_key = fold(&login.email);
+    // What cannot be an address is no account's; nor need it be a text that the database takes.
+    let email_key = Email::parse(login.email.trim()).map_or_else(String::new, |email| email.key());
     let attempt = state.throttle.attempt(&email_key, login.address);
     refuse_if_throttled(state, &attempt, &email_key).await?;
     let turn = state.hasher.turn().await?;

@@ -1,7 +1,7 @@
 //! What a new password must be: long enough and not one that everybody tries first. No rules of
 //! composition (NIST SP 800-63B, section 3.1.1.2; OWASP ASVS 5.0, 6.2.1 to 6.2.9).
 
-use super::email::{Email, fold};
+use super::email::Email;
 
 /// Shortest password, in characters.
 pub(crate) const MIN_CHARACTERS: usize = 8;
@@ -49,7 +49,7 @@ pub(crate) fn judge_new(password: &str, email: Option<&Email>) -> Result<(), Pas
     if COMMON.lines().any(|common| common == folded) {
         return Err(PasswordFault::Common);
     }
-    let email = email.map(|email| fold(email.as_str()));
+    let email = email.map(Email::key);
     let local = email.as_deref().and_then(|email| email.split('@').next());
     if [email.as_deref(), local].contains(&Some(folded.as_str())) {
         return Err(PasswordFault::LikeEmail);

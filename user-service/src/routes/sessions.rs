@@ -29,9 +29,10 @@ use crate::state::AppState;
 #[serde(deny_unknown_fields)]
 pub(crate) struct LoginIn {
     /// The account's email, in any case.
+    #[schema(max_length = 254)]
     email: String,
     /// Its password.
-    #[schema(value_type = String, format = Password)]
+    #[schema(value_type = String, format = Password, max_length = 128)]
     password: SecretString,
 }
 

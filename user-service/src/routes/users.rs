@@ -25,16 +25,20 @@ use crate::state::AppState;
 #[serde(deny_unknown_fields)]
 pub(crate) struct UserIn {
     /// Signs in with it; ASCII, unique whatever its case.
+    #[schema(format = Email, max_length = 254)]
     email: String,
     /// 1 to 100 characters.
+    #[schema(min_length = 1, max_length = 100)]
     display_name: String,
     /// 8 to 128 characters, not one of the most common ones.
-    #[schema(value_type = String, format = Password)]
+    #[schema(value_type = String, format = Password, min_length = 8, max_length = 128)]
     password: SecretString,
     /// At least one.
+    #[schema(min_items = 1)]
     roles: Vec<Role>,
     /// Where the roles hold, at most 50; an owner's hold everywhere.
     #[serde(default)]
+    #[schema(max_items = 50)]
     stores: Vec<StoreId>,
 }
 
@@ -43,15 +47,18 @@ pub(crate) struct UserIn {
 #[serde(deny_unknown_fields)]
 pub(crate) struct UserPatch {
     /// The version that the change was made from.
+    #[schema(minimum = 1)]
     version: i64,
     /// 1 to 100 characters.
     #[serde(default)]
     display_name: Option<String>,
     /// All of them, at least one.
     #[serde(default)]
+    #[schema(min_items = 1)]
     roles: Option<Vec<Role>>,
     /// All of them, at most 50.
     #[serde(default)]
+    #[schema(max_items = 50)]
     stores: Option<Vec<StoreId>>,
     /// Disabling ends every session of the account.
     #[serde(default)]

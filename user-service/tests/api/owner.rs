@@ -1,0 +1,103 @@
+use crate::harness::{OWNER, OWNER_PASSWORD, TestApp, log_so_far};
+
+async fn execute(db: &store::Db, statements: &[&'static str]) {
+    let mut tx = db.begin().await.unwrap();
+    for sql in statements {
+        let sql: &'static str = sql;
+        store::execute!(tx, sql).unwrap();
+    }
+    tx.commit().await.unwrap();
+}
+
+const EMPTY: [&str; 7] = [
+    "DELETE FROM refresh_tokens",
+    "DELETE FROM sessions",
+    "DELETE FROM known_addresses",
+    "DELETE FROM user_roles",
+    "DELETE FROM user_stores",
+    "DELETE FROM users",
+    "DELETE FROM signing_keys",
+];
+
+async fn count(db: &store::Db, sql: &'static str) -> i64 {
+    let mut tx = db.read().await.unwrap();
+    store::fetch_one!(tx, (i64,), sql).unwrap().0
+}
+
+#[tokio::test]
+async fn the_owner_is_made_once_and_later_settings_change_nothing() {
+    let app = TestApp::start().await;
+    let me = app.owner().await.get("/api/auth/me").await.expect(200);
+    let mut stopped = app.stop().await;
+    stopped.set("MARU_OWNER_PASSWORD", "another long password");
+    stopped.set("MARU_OWNER_EMAIL", "another@maru.local");
+    let app = stopped.start().await;
+    let again = app.owner().await.get("/api/auth/me").await.expect(200);
+    assert_eq!(me["id"], again["id"]);
+    for email in [OWNER, "another@maru.local"] {
+        app.log_in(email, "another long password")
+            .await
+            .expect_problem(401, "credentials_invalid");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_that_start_at_once_make_one_owner_and_one_key() {
+    let stopped = TestApp::start().await.stop().await;
+    let db = stopped.db().await;
+    execute(&db, &EMPTY).await;
+    stopped.start_replicas(4).await;
+    assert_eq!(count(&db, "SELECT count(*) FROM users").await, 1);
+    assert_eq!(count(&db, "SELECT count(*) FROM user_roles").await, 1);
+    assert_eq!(count(&db, "SELECT count(*) FROM signing_keys").await, 1);
+    let app = stopped.start().await;
+    let _tokens = app.log_in(OWNER, OWNER_PASSWORD).await.expect(200);
+}
+
+#[tokio::test]
+async fn development_makes_a_password_and_shows_it_once() {
+    let email = "generated@maru.local";
+    let app =
+        TestApp::start_with(&[("MARU_OWNER_PASSWORD", ""), ("MARU_OWNER_EMAIL", email)]).await;
+    let shown = || -> Vec<String> {
+        let log = log_so_far();
+        let lines = log.lines().filter(|line| line.contains(email));
+        let passwords = lines.filter_map(|line| line.split_once("with the password "));
+        passwords
+            .filter_map(|(_, rest)| rest.split(' ').next().map(str::to_owned))
+            .collect()
+    };
+    let [password] = shown().try_into().expect("shown once");
+    let _tokens = app.log_in(email, &password).await.expect(200);
+    let _app = app.stop().await.start().await;
+    assert_eq!(shown(), [password], "a second start shows nothing");
+}
+
+#[tokio::test]
+async fn production_does_not_start_without_an_owner_or_with_known_secrets() {
+    let mut stopped = TestApp::start().await.stop().await;
+    stopped.set("MARU_PROFILE", "production");
+    let app = stopped.start().await;
+    let _tokens = app.log_in(OWNER, OWNER_PASSWORD).await.expect(200);
+
+    let mut stopped = app.stop().await;
+    execute(&stopped.db().await, &EMPTY).await;
+    let expect = async |stopped: &crate::harness::Stopped, words: &str| {
+        let error = stopped.start_error().await;
+        assert!(error.contains(words), "{error}");
+    };
+    stopped.set("MARU_OWNER_PASSWORD", "");
+    expect(&stopped, "MARU_OWNER_PASSWORD").await;
+    stopped.set("MARU_OWNER_PASSWORD", "password1");
+    expect(&stopped, "most common").await;
+    stopped.set("MARU_OWNER_PASSWORD", OWNER_PASSWORD);
+    stopped.set("MARU_OWNER_EMAIL", "nobody");
+    expect(&stopped, "owner.email").await;
+    stopped.set("MARU_OWNER_EMAIL", OWNER);
+    stopped.set("MARU_SERVICE_ROOT_SECRET", "maru-development-only");
+    stopped.set(
+        "MARU_SERVICE_SECRET",
+        "given, but this service needs the root",
+    );
+    expect(&stopped, "MARU_SERVICE_ROOT_SECRET").await;
+}
