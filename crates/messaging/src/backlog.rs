@@ -95,3 +95,66 @@ impl Backlog {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use common::settings::EventsSettings;
+    use contracts::events::InventoryRestocked;
+    use contracts::services::ServiceName;
+    use testkit::TestDatabase;
+
+    use super::*;
+    use crate::Outbox;
+
+    #[tokio::test]
+    async fn waiting_events_are_noticed_and_old_delivered_ones_forgotten() {
+        let database = TestDatabase::create().await;
+        let db = database.connect().await;
+        db.migrate(&[&crate::MIGRATIONS]).await.unwrap();
+        let clock = Clock::manual(Timestamp::from_unix_seconds(1_800_000_000));
+        let settings = EventsSettings {
+            amqp_url: String::new().into(),
+            poll_interval_ms: 1,
+            batch_size: 1,
+            max_attempts: 1,
+        };
+        let outbox = Outbox::new(ServiceName::Inventory, &settings, clock.clone());
+        let backlog = Backlog::new(db.clone(), clock.clone());
+        let mut tx = db.begin().await.unwrap();
+        let event = InventoryRestocked {
+            order_id: common::ids::OrderId::new(&clock),
+            store_id: common::ids::StoreId::new(&clock),
+            restocked_at: clock.now(),
+        };
+        outbox.append(&mut tx, "order", &event).await.unwrap();
+        tx.commit().await.unwrap();
+
+        backlog.measure().await.unwrap();
+        clock.advance(PATIENCE);
+        assert_eq!(backlog.check(), Ok(()));
+        clock.advance(Duration::from_secs(1));
+        assert!(backlog.check().is_err());
+
+        // Waiting events are never forgotten, delivered ones after five days.
+        let rows = async || {
+            let mut tx = db.read().await.unwrap();
+            store::fetch_one!(tx, (i64,), "SELECT count(*) FROM outbox")
+                .unwrap()
+                .0
+        };
+        clock.advance(MEMORY);
+        backlog.purge().await.unwrap();
+        assert_eq!(rows().await, 1);
+        let mut tx = db.begin().await.unwrap();
+        store::execute!(tx, "UPDATE outbox SET published_at = $1", clock.now()).unwrap();
+        tx.commit().await.unwrap();
+        backlog.measure().await.unwrap();
+        assert_eq!(backlog.check(), Ok(()));
+        clock.advance(MEMORY);
+        backlog.purge().await.unwrap();
+        assert_eq!(rows().await, 1);
+        clock.advance(Duration::from_secs(1));
+        backlog.purge().await.unwrap();
+        assert_eq!(rows().await, 0);
+    }
+}

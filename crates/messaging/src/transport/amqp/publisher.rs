@@ -65,6 +65,7 @@ impl Publisher {
             for service in subscribers {
                 if !open.declared.contains(service) {
                     self.broker
+                        .topology
                         .declare_queue(&open.session.channel, service)
                         .await?;
                     open.declared.insert(service);
@@ -95,11 +96,14 @@ impl Publisher {
     /// one's queue, by the default exchange.
     fn route(&self, destination: &str, event: &Outgoing) -> (ShortString, ShortString) {
         if destination == BUS {
-            (self.broker.events_exchange(), event.r#type.as_str().into())
+            (
+                self.broker.topology.events_exchange(),
+                event.r#type.as_str().into(),
+            )
         } else {
             (
                 ShortString::default(),
-                self.broker.queue(destination).into(),
+                self.broker.topology.queue(destination),
             )
         }
     }

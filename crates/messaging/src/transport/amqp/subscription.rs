@@ -76,7 +76,7 @@ impl Subscription {
         let session = self.broker.connect().await?;
         let channel = &session.channel;
         let service = self.broker.service.as_str();
-        self.broker.declare_queue(channel, service).await?;
+        self.broker.topology.declare_queue(channel, service).await?;
         // Not global: the limit holds for the one consumer of this channel.
         channel
             .basic_qos(PREFETCH, BasicQosOptions { global: false })
@@ -88,7 +88,7 @@ impl Subscription {
             exclusive: false,
             ..Default::default()
         };
-        let queue = self.broker.queue(service).into();
+        let queue = self.broker.topology.queue(service);
         // The broker chooses the consumer's tag.
         let consumer = channel
             .basic_consume(queue, "".into(), options, FieldTable::default())
