@@ -216,6 +216,12 @@ impl FromStr for CivilDate {
 
     /// Parses exactly `YYYY-MM-DD`; a time after the date is refused rather than dropped.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // `%Y` alone would also read a year of two digits.
+        if text.len() != "YYYY-MM-DD".len() {
+            return Err(jiff::Error::from_args(format_args!(
+                "a date has ten characters"
+            )));
+        }
         jiff::civil::Date::strptime("%Y-%m-%d", text).map(Self)
     }
 }
@@ -335,6 +341,9 @@ mod tests {
     fn a_date_with_a_time_after_it_is_refused() {
         assert!("2026-03-01T00:00".parse::<CivilDate>().is_err());
         assert!("2026-02-30".parse::<CivilDate>().is_err());
+        assert!("26-02-03".parse::<CivilDate>().is_err());
+        assert!("+26-02-003".parse::<CivilDate>().is_err());
+        assert!("2026-02-03".parse::<CivilDate>().is_ok());
     }
 
     #[test]
