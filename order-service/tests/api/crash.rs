@@ -34,7 +34,7 @@ async fn kill_in(
     world.go_on();
 
     let process = Process::start(&around.environment).await;
-    *api = api.at(process.address, &around.identity);
+    *api = api.at(process.address);
     let order = wait_for("the order's answer", || async {
         let reply = api.post_order(&key, &body).await;
         match reply.status {

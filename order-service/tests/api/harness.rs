@@ -169,6 +169,7 @@ pub(crate) struct Api {
     pub(crate) pizza: ItemId,
     /// Free of charge.
     pub(crate) water: ItemId,
+    token: String,
     clock: Clock,
 }
 
@@ -176,9 +177,10 @@ impl Api {
     /// Opens a store in New York and fills the menu.
     pub(crate) async fn open(address: SocketAddr, identity: &TestIdentity) -> Self {
         let clock = Clock::system();
-        let owner = ApiClient::new(format!("http://{address}")).with_token(identity.owner());
+        let token = identity.owner();
         let api = Self {
-            owner,
+            owner: ApiClient::new(format!("http://{address}")).with_token(&token),
+            token,
             store: StoreId::new(&clock),
             pizza: ItemId::new(&clock),
             water: ItemId::new(&clock),
@@ -193,11 +195,10 @@ impl Api {
         api
     }
 
-    /// The same with the service at another address.
-    pub(crate) fn at(&self, address: SocketAddr, identity: &TestIdentity) -> Self {
-        let owner = ApiClient::new(format!("http://{address}")).with_token(identity.owner());
+    /// The same owner, with the service at another address.
+    pub(crate) fn at(&self, address: SocketAddr) -> Self {
         Self {
-            owner,
+            owner: ApiClient::new(format!("http://{address}")).with_token(&self.token),
             ..self.clone()
         }
     }
