@@ -1,7 +1,7 @@
 //! Starts the service, signs people in, and captures what the service logs.
 
 use std::io::Write;
-use std::sync::{LazyLock, Mutex, Once};
+use std::sync::{Arc, LazyLock, Mutex, Once};
 use std::time::Duration;
 
 use common::clock::Clock;
@@ -24,8 +24,8 @@ pub(crate) const PASSWORD: &str = "a long enough password";
 pub(crate) struct TestApp {
     pub(crate) client: ApiClient,
     pub(crate) clock: Clock,
-    database: TestDatabase,
-    data: TempDir,
+    database: Arc<TestDatabase>,
+    data: Arc<TempDir>,
     settings: Vec<(String, String)>,
     running: Running,
 }
@@ -43,8 +43,8 @@ impl TestApp {
     /// With these variables beside the usual ones.
     pub(crate) async fn start_with(variables: &[(&str, &str)]) -> Self {
         capture_logs();
-        let database = TestDatabase::create().await;
-        let data = tempfile::tempdir().unwrap();
+        let database = Arc::new(TestDatabase::create().await);
+        let data = Arc::new(tempfile::tempdir().unwrap());
         let mut settings = usual_variables(&database, &data);
         for (name, value) in variables {
             settings.retain(|(known, _)| known != name);
@@ -58,6 +58,20 @@ impl TestApp {
             database,
             data,
             settings,
+            running,
+        }
+    }
+
+    /// A second one with the same database, data folder and clock.
+    pub(crate) async fn replica(&self) -> Self {
+        let started = run(&self.settings, &self.clock).await;
+        let (client, running) = started.expect("the replica starts");
+        Self {
+            client,
+            clock: self.clock.clone(),
+            database: Arc::clone(&self.database),
+            data: Arc::clone(&self.data),
+            settings: self.settings.clone(),
             running,
         }
     }
@@ -135,8 +149,8 @@ impl TestApp {
 /// What is left of a service that was stopped.
 pub(crate) struct Stopped {
     pub(crate) clock: Clock,
-    database: TestDatabase,
-    data: TempDir,
+    database: Arc<TestDatabase>,
+    data: Arc<TempDir>,
     settings: Vec<(String, String)>,
 }
 

@@ -11,6 +11,7 @@ mod keys;
 mod logins;
 mod logs;
 mod owner;
+mod redis;
 mod services;
 mod sessions;
 mod throttle;
