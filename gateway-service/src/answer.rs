@@ -1,0 +1,137 @@
+//! What goes back to a client: an answer made here, or one that is passed through.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use actix_web::HttpResponse;
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::{ConnectionType, StatusCode};
+use bytes::Bytes;
+use common::error::ApiError;
+
+use crate::proxy::{Download, Truncated, Upload};
+use crate::record::Record;
+
+/// The body of an answer.
+pub(crate) enum Content {
+    /// None, and no header about it: 204, 304.
+    Empty,
+    /// None, but this length is announced: an answer to HEAD, or an empty one.
+    Announced(u64),
+    /// Here as a whole.
+    Bytes(Bytes),
+    /// Read from a service while it is written.
+    Download(Box<Download>),
+}
+
+/// An answer before its record is attached.
+pub(crate) type Draft = HttpResponse<Content>;
+
+/// A JSON answer.
+pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Draft {
+    with_type(status, "application/json", body)
+}
+
+/// An answer of this media type.
+pub(crate) fn with_type(
+    status: StatusCode,
+    media_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Draft {
+    let mut draft = HttpResponse::with_body(status, Content::Bytes(body.into()));
+    set(&mut draft, "content-type", media_type);
+    set(&mut draft, "x-content-type-options", "nosniff");
+    draft
+}
+
+/// Sets a header whose text is known to be valid; another is left out.
+pub(crate) fn set(draft: &mut Draft, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        draft
+            .headers_mut()
+            .insert(HeaderName::from_static(name), value);
+    }
+}
+
+/// The problem document of an error; its cause is logged. Must run inside the request's context.
+pub(crate) fn problem(error: &ApiError) -> Draft {
+    let (response, body) = actix_web::ResponseError::error_response(error).into_parts();
+    let body = body.try_into_bytes().unwrap_or_default();
+    let mut draft = response.set_body(Content::Bytes(body));
+    set(&mut draft, "cache-control", "no-store");
+    draft
+}
+
+/// Closes the client's connection after this answer.
+pub(crate) fn close_after(draft: &mut Draft) {
+    draft.head_mut().set_connection_type(ConnectionType::Close);
+}
+
+/// The body of an answer that is under way, with what is to be written down when it has ended.
+pub(crate) struct AnswerBody {
+    content: Content,
+    record: Record,
+    /// Held so that the server closes the connection when the request was not read to its end.
+    _upload: Option<Rc<Upload>>,
+}
+
+impl AnswerBody {
+    pub(crate) fn attach(
+        draft: Draft,
+        mut record: Record,
+        upload: Option<Rc<Upload>>,
+    ) -> HttpResponse<Self> {
+        record.set_status(draft.status());
+        draft.map_body(|_head, content| {
+            let body = Self {
+                content,
+                record,
+                _upload: upload,
+            };
+            body.checked()
+        })
+    }
+
+    /// A body without bytes is never asked for any: it is complete already.
+    fn checked(mut self) -> Self {
+        if matches!(self.size(), BodySize::None | BodySize::Sized(0)) {
+            self.record.complete();
+        }
+        self
+    }
+}
+
+impl MessageBody for AnswerBody {
+    type Error = Truncated;
+
+    fn size(&self) -> BodySize {
+        match &self.content {
+            Content::Empty => BodySize::None,
+            Content::Announced(length) => BodySize::Sized(*length),
+            Content::Bytes(bytes) => BodySize::Sized(bytes.len() as u64),
+            Content::Download(body) => body.length().map_or(BodySize::Stream, BodySize::Sized),
+        }
+    }
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Truncated>>> {
+        let this = self.get_mut();
+        let part = match &mut this.content {
+            Content::Empty | Content::Announced(_) => Poll::Ready(None),
+            Content::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Content::Bytes(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
+            Content::Download(body) => body.poll_part(cx),
+        };
+        match &part {
+            Poll::Ready(Some(Ok(data))) => this.record.add_bytes(data.len()),
+            Poll::Ready(Some(Err(_))) => this.record.truncated(),
+            Poll::Ready(None) => this.record.complete(),
+            Poll::Pending => {}
+        }
+        part
+    }
+}

@@ -1,0 +1,141 @@
+//! The documents of the services that work, and the one joined from them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::shutdown::Shutdown;
+use serde_json::Value;
+use tokio::time::timeout;
+use utoipa::OpenApi as _;
+
+use super::join::Joined;
+use crate::directory::Service;
+use crate::dispatch::Gateway;
+use crate::fetch::{Fetched, fetch};
+use crate::settings::{DocsSettings, millis};
+use crate::status::{Board, OwnApi};
+
+/// How often a document that could not be read is asked for again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A service's document and the incarnation it was read from.
+struct Volume {
+    incarnation: u64,
+    text: Bytes,
+}
+
+/// The joined document. Clones of its text are cheap.
+pub(crate) struct Library {
+    joined: RwLock<Bytes>,
+}
+
+impl Library {
+    /// A library with the gateway's own document only.
+    pub(crate) fn new() -> Self {
+        Self {
+            joined: RwLock::new(join(&BTreeMap::new(), |_, _| false)),
+        }
+    }
+
+    /// The joined document, as JSON.
+    pub(crate) fn document(&self) -> Bytes {
+        self.joined
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn replace(&self, document: Bytes) {
+        *self.joined.write().unwrap_or_else(PoisonError::into_inner) = document;
+    }
+}
+
+/// Keeps the joined document up to date as services come and go, until `shutdown`.
+pub(crate) async fn keep(gateway: Arc<Gateway>, settings: DocsSettings, shutdown: Shutdown) {
+    let board = Arc::clone(&gateway.local.board);
+    let mut changes = board.changes();
+    let mut volumes = BTreeMap::new();
+    loop {
+        changes.mark_unchanged();
+        let complete = tokio::select! {
+            complete = refresh(&mut volumes, &board, &gateway, &settings) => complete,
+            () = shutdown.triggered() => return,
+        };
+        let wait = async {
+            match complete {
+                true => changes.changed().await.is_ok(),
+                false => timeout(RETRY_INTERVAL, changes.changed()).await.is_ok(),
+            }
+        };
+        tokio::select! {
+            _ = wait => {}
+            () = shutdown.triggered() => return,
+        }
+    }
+}
+
+/// Reads the documents that are missing or old; `false` when one could not be read.
+async fn refresh(
+    volumes: &mut BTreeMap<&'static str, Volume>,
+    board: &Board,
+    gateway: &Gateway,
+    settings: &DocsSettings,
+) -> bool {
+    let healthy = board.healthy();
+    let count = volumes.len();
+    volumes.retain(|name, _| healthy.iter().any(|(service, _)| service.name() == *name));
+    let mut changed = volumes.len() < count;
+    let mut complete = true;
+    for (service, incarnation) in healthy {
+        let known = volumes.get(service.name());
+        if known.is_some_and(|volume| volume.incarnation == incarnation) {
+            continue;
+        }
+        match read(&service, settings).await {
+            Some(text) => {
+                let same = known.is_some_and(|volume| volume.text == text);
+                changed |= !same;
+                volumes.insert(service.name(), Volume { incarnation, text });
+            }
+            None => complete = false,
+        }
+    }
+    if changed {
+        let document = join(volumes, |path, service| {
+            gateway.routes.leads_to(path, service)
+        });
+        gateway.local.library.replace(document);
+    }
+    complete
+}
+
+async fn read(service: &Service, settings: &DocsSettings) -> Option<Bytes> {
+    let wait = millis(settings.timeout_ms);
+    let fetched = fetch(service, "/openapi.json", wait, settings.max_body_bytes).await;
+    let fault = match fetched {
+        Ok(Fetched { status: 200, body }) if serde_json::from_slice::<Value>(&body).is_ok() => {
+            return Some(body);
+        }
+        Ok(Fetched { status, .. }) => format!("status {status}, or no JSON"),
+        Err(error) => common::error::ErrorChain(&error).to_string(),
+    };
+    tracing::warn!(service = service.name(), fault, "no OpenAPI document");
+    None
+}
+
+fn join(volumes: &BTreeMap<&'static str, Volume>, leads_to: impl Fn(&str, &str) -> bool) -> Bytes {
+    let own = serde_json::to_value(OwnApi::openapi()).unwrap_or_default();
+    let mut joined = Joined::new(&own);
+    joined.add("gateway", own, |_path| true);
+    for (name, volume) in volumes {
+        // It was JSON when it was read.
+        let document = serde_json::from_slice(&volume.text).unwrap_or_default();
+        let is_public = |path: &str| path.starts_with("/api/") && leads_to(path, name);
+        joined.add(name, document, is_public);
+    }
+    serde_json::to_vec(&joined.finish())
+        .unwrap_or_default()
+        .into()
+}

@@ -1,0 +1,87 @@
+//! The host a request is for (RFC 9112, section 3.2; RFC 9110, section 7.2).
+
+use std::net::Ipv6Addr;
+
+use actix_web::HttpRequest;
+use actix_web::http::Version;
+use actix_web::http::header;
+use common::error::ApiError;
+
+/// The authority that the client asked for: that of an absolute target, else `Host`. `None` only in
+/// HTTP/1.0, which may go without.
+pub(crate) fn requested_host(request: &HttpRequest) -> Result<Option<String>, ApiError> {
+    let refused = |detail| Err(ApiError::malformed("invalid_host", detail));
+    if let Some(scheme) = request.uri().scheme_str()
+        && !matches!(scheme, "http" | "https")
+    {
+        return refused("The target must be of the scheme http or https.");
+    }
+    let mut hosts = request.headers().get_all(header::HOST);
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => Some(host.to_str().unwrap_or_default()),
+        (None, _) if request.version() < Version::HTTP_11 => None,
+        _ => return refused("There must be exactly one Host."),
+    };
+    if host.is_some_and(|host| !is_authority(host)) {
+        return refused("The Host is not a host with an optional port.");
+    }
+    // An absolute target wins over Host (RFC 9112, section 3.2.2).
+    let target = request
+        .uri()
+        .authority()
+        .map(|authority| authority.as_str());
+    if target.is_some_and(|target| !is_authority(target)) {
+        return refused("The target's host is not a host with an optional port.");
+    }
+    Ok(target.or(host).map(ToOwned::to_owned))
+}
+
+/// Whether a text is `host` or `host:port`, without user information.
+fn is_authority(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        // The colons of an IPv6 address stand in brackets.
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    let port_holds = port.is_none_or(|port| {
+        port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
+    });
+    port_holds && (is_name(host) || is_ipv6(host))
+}
+
+fn is_name(host: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    (1..=255).contains(&host.len()) && host.bytes().all(allowed)
+}
+
+fn is_ipv6(host: &str) -> bool {
+    let inner = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    inner.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authority_is_a_host_with_an_optional_port() {
+        for text in [
+            "localhost",
+            "a.b:80",
+            "10.0.0.1:5000",
+            "[::1]",
+            "[::1]:5000",
+            "a_b",
+        ] {
+            assert!(is_authority(text), "{text}");
+        }
+        for text in [
+            "", ":80", "a@b", "a:b@c", "a b", "a:", "a:99999", "a:+1", "a:80:80", "::1", "[::1",
+            "[x]", "a/b", "a,b", "a#b",
+        ] {
+            assert!(!is_authority(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! Which headers pass, in which direction, and what the gateway adds.
+
+use actix_web::HttpRequest;
+use actix_web::http::Version;
+use actix_web::http::header::HeaderMap as ActixHeaders;
+use common::context::{REQUEST_ID_HEADER, RequestContext, TRACEPARENT_HEADER};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{Method, Request, Uri};
+
+use super::upload::{RequestBody, Upload};
+use crate::directory::Service;
+use crate::edge::peers::{FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, Forwarded};
+use crate::edge::screen::Screened;
+
+/// A request as the service will see it; made again when it must be sent again.
+pub(crate) struct Outbound<'r> {
+    method: Method,
+    target: PathAndQuery,
+    inbound: &'r HttpRequest,
+    screened: &'r Screened,
+    added: HeaderMap,
+}
+
+/// A request whose parts cannot be written in another request.
+#[derive(Debug, thiserror::Error)]
+#[error("the request cannot be passed on")]
+pub(crate) struct NotForwardable;
+
+impl<'r> Outbound<'r> {
+    pub(crate) fn try_new(
+        inbound: &'r HttpRequest,
+        screened: &'r Screened,
+        service: &Service,
+        origin: Origin<'_>,
+        upload: Option<&Upload>,
+    ) -> Result<Self, NotForwardable> {
+        let method = Method::from_bytes(inbound.method().as_str().as_bytes());
+        let path = screened.path.as_str();
+        let target = match inbound.uri().query() {
+            // The query passes byte for byte.
+            Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
+            None => PathAndQuery::try_from(path),
+        };
+        Ok(Self {
+            method: method.map_err(|_invalid| NotForwardable)?,
+            target: target.map_err(|_invalid| NotForwardable)?,
+            inbound,
+            screened,
+            added: added(inbound, service, origin, upload).ok_or(NotForwardable)?,
+        })
+    }
+
+    /// The request with this body.
+    pub(crate) fn request(&self, body: RequestBody) -> Request<RequestBody> {
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = Uri::from(self.target.clone());
+        let headers = request.headers_mut();
+        headers.reserve(self.inbound.headers().len() + self.added.len());
+        for (name, value) in self.inbound.headers() {
+            if !passes(name.as_str(), &self.screened.connection_options) {
+                continue;
+            }
+            let name = HeaderName::from_bytes(name.as_str().as_bytes());
+            let value = HeaderValue::from_bytes(value.as_bytes());
+            if let (Ok(name), Ok(value)) = (name, value) {
+                headers.append(name, value);
+            }
+        }
+        for (name, value) in &self.added {
+            headers.append(name, value.clone());
+        }
+        request
+    }
+
+    /// Whether sending it twice means the same as once (RFC 9110, section 9.2.2).
+    pub(crate) fn is_idempotent(&self) -> bool {
+        self.method.is_idempotent()
+    }
+}
+
+/// Where a request came from and how it is followed.
+#[derive(Clone, Copy)]
+pub(crate) struct Origin<'o> {
+    pub(crate) forwarded: &'o Forwarded,
+    pub(crate) context: &'o RequestContext,
+    /// This gateway's name in `Via`.
+    pub(crate) via: &'o str,
+}
+
+fn added(
+    inbound: &HttpRequest,
+    service: &Service,
+    origin: Origin<'_>,
+    upload: Option<&Upload>,
+) -> Option<HeaderMap> {
+    let (forwarded, context) = (origin.forwarded, origin.context);
+    let mut added = HeaderMap::with_capacity(10);
+    added.insert(header::HOST, service.host_header().clone());
+    added.insert(FORWARDED_FOR, forwarded.hops.clone());
+    added.insert(FORWARDED_PROTO, forwarded.proto.clone());
+    if let Some(host) = &forwarded.host {
+        added.insert(FORWARDED_HOST, host.clone());
+    }
+    added.insert(REQUEST_ID_HEADER, text(&context.request_id)?);
+    added.insert(TRACEPARENT_HEADER, text(&context.traceparent)?);
+    let version = if inbound.version() < Version::HTTP_11 {
+        "1.0"
+    } else {
+        "1.1"
+    };
+    added.insert(header::VIA, text(&format!("{version} {}", origin.via))?);
+    // tracestate belongs to the traceparent it came with.
+    let parent = inbound.headers().get(TRACEPARENT_HEADER);
+    if parent.is_some_and(|parent| parent == context.traceparent.as_str()) {
+        for state in inbound.headers().get_all("tracestate") {
+            added.append(
+                "tracestate",
+                HeaderValue::from_bytes(state.as_bytes()).ok()?,
+            );
+        }
+    }
+    frame(inbound.headers(), upload, &mut added);
+    Some(added)
+}
+
+/// Framing is written anew: it never passes as text.
+fn frame(inbound: &ActixHeaders, upload: Option<&Upload>, added: &mut HeaderMap) {
+    match upload.map(Upload::length) {
+        Some(Some(length)) => {
+            added.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        Some(None) => {
+            let chunked = HeaderValue::from_static("chunked");
+            added.insert(header::TRANSFER_ENCODING, chunked);
+        }
+        None if inbound.contains_key(header::CONTENT_LENGTH.as_str()) => {
+            added.insert(header::CONTENT_LENGTH, HeaderValue::from(0_u16));
+        }
+        None => {}
+    }
+}
+
+fn text(value: &str) -> Option<HeaderValue> {
+    HeaderValue::from_str(value).ok()
+}
+
+/// Whether a request's header passes to the service.
+fn passes(name: &str, connection_options: &[String]) -> bool {
+    if connection_options.iter().any(|option| option == name) {
+        return false;
+    }
+    // Services that read headers as variables cannot tell `X_User_Id` from `X-User-Id`.
+    if name.contains(['_', '.']) {
+        let alias = name.replace(['_', '.'], "-");
+        return !(ends_here(&alias)
+            || is_identity(&alias)
+            || is_owned(&alias)
+            || is_sensitive(&alias));
+    }
+    !(ends_here(name) || is_identity(name) || is_owned(name))
+}
+
+/// Whether a header of an answer passes to the client.
+pub(super) fn passes_back(name: &str, connection_options: &[String]) -> bool {
+    !(ends_here(name)
+        || name == "content-length"
+        || name == REQUEST_ID_HEADER
+        || name.starts_with("access-control-")
+        || connection_options.iter().any(|option| option == name))
+}
+
+/// The headers that an answer's `Connection` names.
+pub(super) fn connection_options(headers: &HeaderMap) -> Vec<String> {
+    let values = headers.get_all(header::CONNECTION).iter();
+    let values = values.filter_map(|value| value.to_str().ok());
+    let tokens = values.flat_map(|value| value.split(','));
+    tokens
+        .map(|token| token.trim().to_ascii_lowercase())
+        .collect()
+}
+
+/// Hop-by-hop headers (RFC 9110, section 7.6.1), and Expect, which the server has met already.
+fn ends_here(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+            | "expect"
+    )
+}
+
+/// Headers that the gateway alone writes.
+fn is_owned(name: &str) -> bool {
+    matches!(
+        name,
+        "host"
+            | "content-length"
+            | "forwarded"
+            | "tracestate"
+            | TRACEPARENT_HEADER
+            | REQUEST_ID_HEADER
+    ) || name.starts_with("x-forwarded-")
+}
+
+/// Headers by which some service could be told who the client is, or what it asked for.
+fn is_identity(name: &str) -> bool {
+    const NAMES: [&str; 13] = [
+        "x-real-ip",
+        "x-client-ip",
+        "client-ip",
+        "true-client-ip",
+        "cf-connecting-ip",
+        "x-cluster-client-ip",
+        "x-original-url",
+        "x-original-uri",
+        "x-original-host",
+        "x-rewrite-url",
+        "x-user",
+        "x-groups",
+        "x-roles",
+    ];
+    const PREFIXES: [&str; 7] = [
+        "x-user-",
+        "x-auth-",
+        "x-authenticated-",
+        "x-consumer-",
+        "x-remote-",
+        "x-maru-",
+        "remote-",
+    ];
+    NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Headers that a service relies on, which an alias must not imitate.
+fn is_sensitive(name: &str) -> bool {
+    matches!(
+        name,
+        "authorization"
+            | "cookie"
+            | "idempotency-key"
+            | "content-type"
+            | "content-encoding"
+            | "via"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ends_here_does_not_pass() {
+        let options = ["x-priv".to_owned()];
+        for name in [
+            "authorization",
+            "cookie",
+            "accept",
+            "content-type",
+            "idempotency-key",
+            "x_custom",
+            "via",
+            "x-userland",
+        ] {
+            assert!(passes(name, &options), "{name}");
+        }
+        for name in [
+            "x-priv",
+            "te",
+            "trailer",
+            "proxy-connection",
+            "http2-settings",
+            "host",
+            "content-length",
+            "transfer-encoding",
+            "x-forwarded-for",
+            "x-forwarded-anything",
+            "forwarded",
+            "x-request-id",
+            "traceparent",
+            "x-user-token",
+            "x-user-id",
+            "x_user_id",
+            "x.user.id",
+            "remote-user",
+            "x_forwarded_for",
+            "transfer_encoding",
+            "content_length",
+            "idempotency_key",
+            "x-original-url",
+            "expect",
+        ] {
+            assert!(!passes(name, &options), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_answer_says_nothing_about_origins_and_framing() {
+        for name in [
+            "access-control-allow-origin",
+            "content-length",
+            "transfer-encoding",
+            "x-request-id",
+            "keep-alive",
+            "x-priv",
+        ] {
+            assert!(!passes_back(name, &["x-priv".to_owned()]), "{name}");
+        }
+        for name in [
+            "content-type",
+            "set-cookie",
+            "vary",
+            "etag",
+            "www-authenticate",
+            "via",
+        ] {
+            assert!(passes_back(name, &[]), "{name}");
+        }
+    }
+}

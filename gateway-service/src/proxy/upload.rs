@@ -1,0 +1,178 @@
+//! The body of a request on its way to a service, never held as a whole.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use actix_web::error::PayloadError;
+use actix_web::http::header;
+use actix_web::web::Payload;
+use bytes::Bytes;
+use futures_util::Stream as _;
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// Why a request's body did not arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum UploadFault {
+    #[error("the body has more than {0} bytes")]
+    TooLarge(u64),
+    #[error("the client fell silent inside the body")]
+    Stalled,
+    #[error("the body's encoding is broken")]
+    Malformed,
+    #[error("the client went away inside the body")]
+    Disconnected,
+}
+
+/// The body of one request. The answer holds it too: as long as it is not read to its end, the
+/// server knows that the connection cannot be used again.
+pub(crate) struct Upload {
+    payload: RefCell<Payload>,
+    /// Bytes announced; `None` when the body is chunked.
+    length: Option<u64>,
+    max_bytes: Cell<u64>,
+    idle_timeout: Duration,
+    received: Cell<u64>,
+    finished: Cell<bool>,
+    last_activity: Cell<Instant>,
+}
+
+impl Upload {
+    /// The body of a request; `None` when it has none. The server has checked that there is either
+    /// one Content-Length or chunked coding.
+    pub(crate) fn of(
+        request: &HttpRequest,
+        payload: Payload,
+        idle_timeout: Duration,
+    ) -> Option<Rc<Self>> {
+        let headers = request.headers();
+        let length = match headers.get(header::CONTENT_LENGTH) {
+            _ if headers.contains_key(header::TRANSFER_ENCODING) => None,
+            None => return None,
+            Some(value) => match value.to_str().ok()?.trim().parse().ok()? {
+                0 => return None,
+                length => Some(length),
+            },
+        };
+        Some(Rc::new(Self {
+            payload: RefCell::new(payload),
+            length,
+            max_bytes: Cell::new(u64::MAX),
+            idle_timeout,
+            received: Cell::new(0),
+            finished: Cell::new(false),
+            last_activity: Cell::new(Instant::now()),
+        }))
+    }
+
+    /// Sets the largest acceptable size; `false` when the announced one is above it.
+    pub(crate) fn limit(&self, max_bytes: u64) -> bool {
+        self.max_bytes.set(max_bytes);
+        self.length.is_none_or(|length| length <= max_bytes)
+    }
+
+    /// Bytes announced; `None` when the body is chunked.
+    pub(crate) const fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// Whether the service has been given all of it.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished.get()
+    }
+
+    /// When the last byte passed.
+    pub(crate) fn last_activity(&self) -> Instant {
+        self.last_activity.get()
+    }
+
+    fn accept(&self, data: &Bytes) -> Result<(), UploadFault> {
+        let received = self.received.get().saturating_add(data.len() as u64);
+        self.received.set(received);
+        self.last_activity.set(Instant::now());
+        if self.length == Some(received) {
+            self.finished.set(true);
+        }
+        match received > self.max_bytes.get() {
+            true => Err(UploadFault::TooLarge(self.max_bytes.get())),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The body as the client connection to the service reads it.
+pub(crate) struct RequestBody {
+    upload: Option<Rc<Upload>>,
+    idle: Option<Pin<Box<Sleep>>>,
+}
+
+impl RequestBody {
+    pub(crate) fn new(upload: Option<Rc<Upload>>) -> Self {
+        Self { upload, idle: None }
+    }
+
+    fn poll_idle(&mut self, upload: &Upload, cx: &mut Context<'_>) -> Poll<UploadFault> {
+        let deadline = upload.last_activity.get() + upload.idle_timeout;
+        let idle = self
+            .idle
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if idle.deadline() != deadline {
+            idle.as_mut().reset(deadline);
+        }
+        idle.as_mut().poll(cx).map(|()| UploadFault::Stalled)
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = UploadFault;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadFault>>> {
+        let Some(upload) = self.upload.clone() else {
+            return Poll::Ready(None);
+        };
+        let polled = Pin::new(&mut *upload.payload.borrow_mut()).poll_next(cx);
+        match polled {
+            Poll::Ready(Some(Ok(data))) => {
+                let accepted = upload.accept(&data).map(|()| Frame::data(data));
+                Poll::Ready(Some(accepted))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(fault_of(&error)))),
+            Poll::Ready(None) => {
+                upload.finished.set(true);
+                Poll::Ready(None)
+            }
+            Poll::Pending => self.poll_idle(&upload, cx).map(|fault| Some(Err(fault))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.upload
+            .as_ref()
+            .is_none_or(|upload| upload.is_finished())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.upload {
+            None => SizeHint::with_exact(0),
+            Some(upload) => match upload.length {
+                Some(length) => SizeHint::with_exact(length.saturating_sub(upload.received.get())),
+                None => SizeHint::default(),
+            },
+        }
+    }
+}
+
+fn fault_of(error: &PayloadError) -> UploadFault {
+    match error {
+        PayloadError::Incomplete(_) | PayloadError::Io(_) => UploadFault::Disconnected,
+        _ => UploadFault::Malformed,
+    }
+}

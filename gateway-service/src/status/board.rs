@@ -1,0 +1,141 @@
+//! What is known of each service: written by its checker, read by everybody.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use common::clock::Clock;
+use common::time::Timestamp;
+use tokio::sync::watch;
+
+use super::verdict::{ServiceStatus, Verdict, VerdictParams};
+use crate::directory::{Directory, Service};
+
+/// What one check found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// It works; `detail` says what works only in part.
+    Good {
+        version: String,
+        uptime_s: u64,
+        detail: Option<String>,
+    },
+    /// It said itself that it cannot work.
+    Refuses { detail: String },
+    /// It did not say anything usable.
+    Silent { detail: String },
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) service: Arc<Service>,
+    pub(super) verdict: Verdict,
+    pub(super) version: Option<String>,
+    pub(super) latency: Option<Duration>,
+    pub(super) last_check: Option<Timestamp>,
+    pub(super) detail: Option<String>,
+    uptime_s: u64,
+    /// Grows when the service comes, comes back or was started again.
+    incarnation: u64,
+}
+
+/// All services and how they are.
+pub(crate) struct Board {
+    pub(super) clock: Clock,
+    entries: Vec<Mutex<Entry>>,
+    changes: watch::Sender<u64>,
+}
+
+impl Board {
+    pub(crate) fn new(directory: &Directory, params: VerdictParams, clock: Clock) -> Self {
+        let entry = |service: &Arc<Service>| {
+            Mutex::new(Entry {
+                service: Arc::clone(service),
+                verdict: Verdict::new(params),
+                version: None,
+                latency: None,
+                last_check: None,
+                detail: None,
+                uptime_s: 0,
+                incarnation: 0,
+            })
+        };
+        Self {
+            clock,
+            entries: directory.iter().map(entry).collect(),
+            changes: watch::Sender::new(0),
+        }
+    }
+
+    /// Counts the comings and goings of services.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// The services that work, each with its incarnation.
+    pub(crate) fn healthy(&self) -> Vec<(Arc<Service>, u64)> {
+        let entries = self.entries().into_iter();
+        let healthy = entries.filter(|entry| entry.verdict.status() == ServiceStatus::Healthy);
+        healthy
+            .map(|entry| (entry.service, entry.incarnation))
+            .collect()
+    }
+
+    pub(super) fn entries(&self) -> Vec<Entry> {
+        self.entries
+            .iter()
+            .map(|entry| lock(entry).clone())
+            .collect()
+    }
+
+    /// Writes down what a check of the service found.
+    pub(super) fn write(&self, service: &Service, finding: Finding, latency: Duration) {
+        let found = self
+            .entries
+            .iter()
+            .find(|entry| lock(entry).service.name() == service.name());
+        let Some(mut entry) = found.map(lock) else {
+            return;
+        };
+        let good = matches!(finding, Finding::Good { .. });
+        service.set_refuses_work(matches!(finding, Finding::Refuses { .. }));
+        entry.latency = Some(latency);
+        entry.last_check = Some(self.clock.now());
+        let mut restarted = false;
+        match finding {
+            Finding::Good {
+                version,
+                uptime_s,
+                detail,
+            } => {
+                restarted = uptime_s < entry.uptime_s || entry.version.as_ref() != Some(&version);
+                entry.version = Some(version);
+                entry.uptime_s = uptime_s;
+                entry.detail = detail;
+            }
+            Finding::Refuses { detail } | Finding::Silent { detail } => {
+                entry.detail = Some(detail);
+            }
+        }
+        let turned = entry.verdict.observe(good);
+        let status = entry.verdict.status();
+        if turned || restarted {
+            entry.incarnation += 1;
+            tracing::info!(service = service.name(), status = ?status, detail = entry.detail, "service status");
+        }
+        drop(entry);
+        let up = if status == ServiceStatus::Healthy {
+            1.0
+        } else {
+            0.0
+        };
+        metrics::gauge!("gateway_service_healthy", "service" => service.name()).set(up);
+        if turned || restarted {
+            self.changes.send_modify(|count| *count += 1);
+        }
+    }
+}
+
+/// No code panics while it holds an entry; if one did, the entry is still whole.
+fn lock(entry: &Mutex<Entry>) -> MutexGuard<'_, Entry> {
+    entry.lock().unwrap_or_else(PoisonError::into_inner)
+}
