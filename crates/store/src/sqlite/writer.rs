@@ -274,3 +274,93 @@ impl Link {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn insert(member: &mut Member, sql: &'static str) -> Result<(), sqlx::Error> {
+        member.connection().execute(sql).await.map(drop)
+    }
+
+    async fn writer(folder: &tempfile::TempDir) -> Writer {
+        let options = SqliteConnectOptions::new()
+            .filename(folder.path().join("test.db"))
+            .create_if_missing(true);
+        let writer = Writer::open(options, Duration::from_secs(5)).await.unwrap();
+        let mut member = writer.begin().await.unwrap();
+        insert(&mut member, "CREATE TABLE t (id integer PRIMARY KEY)")
+            .await
+            .unwrap();
+        member.commit().await.unwrap();
+        writer
+    }
+
+    async fn ids(writer: &Writer) -> Vec<i64> {
+        let mut member = writer.begin().await.unwrap();
+        let query = sqlx::query_scalar("SELECT id FROM t ORDER BY id");
+        query.fetch_all(member.connection()).await.unwrap()
+    }
+
+    /// On this runtime, which has one thread, the second member stands in line before the first
+    /// one's group can be committed.
+    #[tokio::test]
+    async fn a_group_that_sqlite_rolls_back_is_never_acknowledged() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = writer(&folder).await;
+        let mut first = writer.begin().await.unwrap();
+        insert(&mut first, "INSERT INTO t VALUES (1)")
+            .await
+            .unwrap();
+        let second = async {
+            let mut second = writer.begin().await.unwrap();
+            // What a full disk does by itself: the whole transaction is gone.
+            let all_gone = "INSERT OR ROLLBACK INTO t VALUES (1)";
+            assert!(insert(&mut second, all_gone).await.is_err());
+        };
+        let (committed, ()) = tokio::join!(first.commit(), second);
+        assert!(
+            matches!(committed, Err(StoreError::Unavailable(_))),
+            "{committed:?}"
+        );
+
+        let mut third = writer.begin().await.unwrap();
+        insert(&mut third, "INSERT INTO t VALUES (3)")
+            .await
+            .unwrap();
+        third.commit().await.unwrap();
+        assert_eq!(ids(&writer).await, [3]);
+    }
+
+    #[tokio::test]
+    async fn members_of_one_group_see_each_other_and_fail_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = writer(&folder).await;
+        let mut first = writer.begin().await.unwrap();
+        insert(&mut first, "INSERT INTO t VALUES (1)")
+            .await
+            .unwrap();
+        let dropped = async {
+            let mut dropped = writer.begin().await.unwrap();
+            insert(&mut dropped, "INSERT INTO t VALUES (2)")
+                .await
+                .unwrap();
+        };
+        let third = async {
+            let mut third = writer.begin().await.unwrap();
+            assert!(
+                insert(&mut third, "INSERT INTO t VALUES (1)")
+                    .await
+                    .is_err()
+            );
+            insert(&mut third, "INSERT INTO t SELECT max(id) + 2 FROM t")
+                .await
+                .unwrap();
+            third.commit().await
+        };
+        let (first, (), third) = tokio::join!(first.commit(), dropped, third);
+        first.unwrap();
+        third.unwrap();
+        assert_eq!(ids(&writer).await, [1, 3]);
+    }
+}

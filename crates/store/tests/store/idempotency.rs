@@ -1,11 +1,14 @@
 use std::time::Duration;
 
 use actix_web::FromRequest;
+use actix_web::http::StatusCode;
 use common::clock::Clock;
+use common::error::ApiError;
 use common::extract::IdempotencyKey;
 use common::time::Timestamp;
 use futures_util::future::join_all;
 use serde_json::json;
+use store::Tx;
 use store::idempotency::{self, IdempotencyRequest, MEMORY, Outcome};
 
 use crate::{amounts, database};
@@ -152,4 +155,31 @@ async fn answers_are_remembered_for_five_days() {
     assert_eq!(idempotency::purge(&mut tx, clock.now()).await.unwrap(), 0);
     clock.advance(Duration::from_secs(1));
     assert_eq!(idempotency::purge(&mut tx, clock.now()).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_refused_write_may_be_repeated_and_a_done_one_is_answered_from_memory() {
+    let (_database, db) = database().await;
+    let clock = Clock::system();
+    let request = request("k", json!({"a": 1})).await;
+    let write = async |refuse: bool| {
+        let work = async |tx: &mut Tx| {
+            store::execute!(tx, "INSERT INTO things (id, amount) VALUES (1, 1)")?;
+            match refuse {
+                true => Err(ApiError::conflict("not_now", "Not now.")),
+                false => Ok((StatusCode::CREATED, json!({"id": 1}))),
+            }
+        };
+        store::http::answer_once(&db, &request, clock.now(), work).await
+    };
+    assert_eq!(write(true).await.unwrap_err().code(), "not_now");
+    assert_eq!(write(false).await.unwrap().status(), StatusCode::CREATED);
+    // The work would be refused now, but is not done again.
+    let repeated = write(true).await.unwrap();
+    assert_eq!(repeated.status(), StatusCode::CREATED);
+    let body = actix_web::body::to_bytes(repeated.into_body())
+        .await
+        .unwrap();
+    assert_eq!(body, r#"{"id":1}"#);
+    assert_eq!(amounts(&db).await, [(1, 1)]);
 }

@@ -1,3 +1,5 @@
+use testkit::wait_until;
+
 use crate::database;
 
 #[tokio::test]
@@ -14,7 +16,8 @@ async fn a_name_has_one_holder_until_it_is_dropped() {
 
     drop(held);
     // PostgreSQL notices the end of a session a moment later.
-    while same.try_lead("outbox").await.unwrap().is_none() {
-        tokio::task::yield_now().await;
-    }
+    wait_until("the name to be free", || async {
+        same.try_lead("outbox").await.unwrap().is_some()
+    })
+    .await;
 }
