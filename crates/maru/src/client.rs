@@ -1,10 +1,10 @@
 //! A typed client of the gateway, for the subcommands: it logs in, keeps the session fresh and
 //! repeats what is safe to repeat until an answer comes.
 //!
-//! A call is repeated with back-off after a connection error and after 429, 502, 503 and 504,
-//! never sooner than `Retry-After` says. A `POST` is repeated after an ambiguous failure only when
-//! it carries an idempotency key or is declared [`Call::repeatable`]; otherwise only after
-//! failures that prove the server did nothing. Once an answer's head has arrived nothing is repeated, so a
+//! A call is repeated with back-off after a connection error and after 429, 502, 503 and 504, never
+//! sooner than `Retry-After` says. A `POST` is repeated after an ambiguous failure only when it
+//! carries an idempotency key or is declared [`Call::repeatable`]; otherwise only after failures
+//! that prove the server did nothing. Once an answer's head has arrived nothing is repeated, so a
 //! streamed body is never started twice.
 //!
 //! It is not for calls between services: those go through `resilience`.

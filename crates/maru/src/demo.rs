@@ -1,8 +1,8 @@
 //! `maru demo`: stock and devices to try the system with.
 //!
-//! Every store gets a delivery of every stock product and one device of each kind; without any store a
-//! small café is opened first. Running it again the same day changes nothing: ids are derived and each
-//! delivery has its idempotency key.
+//! Every store gets a delivery of every stock product and one device of each kind; without any
+//! store a small café is opened first. Running it again the same day changes nothing: ids are
+//! derived and each delivery has its idempotency key.
 
 pub(crate) mod cafe;
 pub(crate) mod stock;
@@ -23,11 +23,19 @@ use stock::{Delivery, Store};
 #[derive(Clone, Debug, clap::Args)]
 pub struct DemoArgs {
     /// Stock for about this many dishes, of every product in every store
-    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, default_value_t = 2_000, value_parser = servings)]
     pub servings: u32,
     /// Where and as whom
     #[command(flatten)]
     pub gateway: GatewayArgs,
+}
+
+fn servings(text: &str) -> Result<u32, String> {
+    let servings = text
+        .parse()
+        .ok()
+        .filter(|servings| (1..=1_000_000).contains(servings));
+    servings.ok_or_else(|| "a whole number from 1 to 1000000".to_owned())
 }
 
 /// Seeds stock and devices.

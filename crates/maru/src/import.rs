@@ -1,9 +1,9 @@
 //! `maru import`: loads another system's export through the gateway.
 //!
-//! A map ([`map`]) says what the files mean. The catalogue (stores, menu, products, recipes) is small and
-//! sent first; the orders stream from the files through a merge join ([`groups`]) to the gateway in
-//! batches ([`batches`], [`upload`]), so that memory stays flat whatever the size of the export. Every
-//! step is idempotent: a run may be killed at any moment and started again.
+//! A map (`map`) says what the files mean. The catalogue (stores, menu, products, recipes) is
+//! small and sent first; the orders stream from the files through a merge join (`groups`) to the
+//! gateway in batches (`batches`, `upload`), so that memory stays flat whatever the size of the
+//! export. Every step is idempotent: a run may be killed at any moment and started again.
 //!
 //! It knows the gateway's API and nothing else of the services.
 
@@ -76,7 +76,7 @@ pub struct OrdersArgs {
     /// End with a fault when any row was rejected
     #[arg(long)]
     pub strict: bool,
-    /// Where to list the rejected rows [default: <data>/imports/<source>.csv]
+    /// Where to list the rejected rows [default: DATA/imports/SOURCE.csv]
     #[arg(long)]
     pub report: Option<PathBuf>,
     /// Folder of Maru's own files
@@ -98,10 +98,12 @@ fn batch_size(text: &str) -> Result<usize, String> {
     size.ok_or_else(|| format!("a whole number from 1 to {MAX_BATCH}"))
 }
 
-/// Imports. Ends with 0; with 1 when nothing could be imported, or anything was rejected and `--strict` is given.
+/// Imports. Ends with 0; with 1 when nothing could be imported, or anything was rejected and
+/// `--strict` is given.
 ///
 /// # Errors
-/// When map, files or gateway cannot be used. What was imported until then stays; the next run goes on.
+/// When map, files or gateway cannot be used. What was imported until then stays; the next run goes
+/// on.
 pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let What::Orders(args) = args.what;
     let strict = args.strict;
@@ -123,18 +125,13 @@ async fn import_orders(args: OrdersArgs) -> anyhow::Result<Summary> {
     let report_path = args.report.clone().unwrap_or_else(default_report);
     let report = Report::create(&report_path)
         .with_context(|| format!("cannot write {}", report_path.display()))?;
-    let (prepared, mut report) = spawn_blocking(move || Prepared::read(plan, report)).await??;
-    let prepared = Arc::new(prepared);
+    let (mut prepared, mut report) = spawn_blocking(move || Prepared::read(plan, report)).await??;
     if prepared.reading.needs_sorting() {
         complain("The files are not sorted by order: sorting them on disk first.");
     }
+    send_menu(&gateway, &mut prepared, &mut report).await?;
+    let prepared = Arc::new(prepared);
     let plan = &prepared.plan;
-    Box::pin(send_catalogue(
-        &gateway,
-        &prepared.catalogue,
-        plan.map.currency,
-    ))
-    .await?;
 
     let fingerprint = prepared.fingerprint(&map_digest, gateway.base(), args.batch_size)?;
     let resume_path = beside(&report_path, ".resume");
@@ -223,6 +220,25 @@ impl Prepared {
         }
         Ok(text)
     }
+}
+
+/// Sends the catalogue; what the server refuses of the menu is reported.
+async fn send_menu(
+    gateway: &Gateway,
+    prepared: &mut Prepared,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let Prepared {
+        plan, catalogue, ..
+    } = prepared;
+    let menu = (plan.map.currency, &plan.menu.source.label);
+    let mut refused = Vec::new();
+    let mut reject = |rejection| refused.push(rejection);
+    Box::pin(send_catalogue(gateway, catalogue, menu, &mut reject)).await?;
+    for rejection in &refused {
+        report.add(rejection).context("cannot write the report")?;
+    }
+    Ok(())
 }
 
 /// Sends all orders; a second time what was held back in vain.

@@ -1,9 +1,10 @@
 //! `maru replay`: places the imported orders again, as live ones.
 //!
-//! The load is open: orders are due at a fixed rate whether or not earlier ones have been answered, and
-//! latency counts from the moment an order was due, so a stalled server cannot hide its own delay. Each order
-//! has an idempotency key of its run and itself and is asked for with that key until an answer is known. At
-//! the end every order is confirmed, cancelled, refused or, said loudly, unresolved.
+//! The load is open: orders are due at a fixed rate whether or not earlier ones have been answered,
+//! and latency counts from the moment an order was due, so a stalled server cannot hide its own
+//! delay. Each order has an idempotency key of its run and itself and is asked for with that key
+//! until an answer is known. At the end every order is confirmed, cancelled, refused or, said
+//! loudly, unresolved.
 
 mod place;
 mod source;
@@ -163,7 +164,8 @@ async fn seed(gateway: &Gateway, args: &OrdersArgs, run_id: &str) -> anyhow::Res
     Ok(())
 }
 
-/// Places orders when they are due, until the last one has ended; returns how long the placing took.
+/// Places orders when they are due, until the last one has ended; returns how long the placing
+/// took.
 async fn place_all(
     placing: &Arc<Placing>,
     mut orders: mpsc::Receiver<Replayed>,
@@ -205,7 +207,11 @@ async fn place_all(
     }
     drop(orders);
     let placed_in = began.elapsed();
-    while in_flight.join_next().await.is_some() {}
+    tokio::select! {
+        () = async { while in_flight.join_next().await.is_some() {} } => {}
+        // Interrupted while waiting: what has no end yet is unresolved.
+        _ = tokio::signal::ctrl_c() => in_flight.abort_all(),
+    }
     placed_in
 }
 

@@ -51,8 +51,8 @@ pub(super) enum Repeat {
     Never,
 }
 
-/// Judges an answer by its status (RFC 9110, section 15; RFC 6585, section 4). A 409 that names a time is a request
-/// with the same idempotency key still in flight.
+/// Judges an answer by its status (RFC 9110, section 15; RFC 6585, section 4). A 409 that names a
+/// time is a request with the same idempotency key still in flight.
 pub(super) fn judge(status: StatusCode, headers: &HeaderMap) -> Repeat {
     match status {
         StatusCode::TOO_MANY_REQUESTS => Repeat::Safe,
@@ -75,8 +75,8 @@ pub(super) fn judge_failure(error: &reqwest::Error) -> Repeat {
     }
 }
 
-/// The wait that the server asks for, in whole seconds (RFC 9110, section 10.2.3). The form with a date is
-/// not used by Maru and is ignored.
+/// The wait that the server asks for, in whole seconds (RFC 9110, section 10.2.3). The form with a
+/// date is not used by Maru and is ignored.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
     text.trim().parse().ok().map(Duration::from_secs)

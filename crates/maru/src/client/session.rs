@@ -178,7 +178,8 @@ impl Session {
         }
     }
 
-    /// Ends the session, when there is one. A failure is of no consequence: it ends by itself later.
+    /// Ends the session, when there is one. A failure is of no consequence: it ends by itself
+    /// later.
     pub(super) async fn end(&self, gateway: &Gateway) {
         let Some(grant) = self.current.lock().await.grant.take() else {
             return;

@@ -1,4 +1,5 @@
-//! A small café, for a system without any store: enough to order, to run out of stock and to report.
+//! A small café, for a system without any store: enough to order, to run out of stock and to
+//! report.
 
 use common::ids::{ItemId, ProductId, StoreId};
 use common::money::{Currency, Money};

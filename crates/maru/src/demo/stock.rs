@@ -12,7 +12,8 @@ use crate::client::{ClientError, Gateway};
 
 /// Deliveries booked at a time.
 const IN_FLIGHT: usize = 4;
-/// Share of the first lot, in percent, and days until the lots expire: enough to see which is used first.
+/// Share of the first lot, in percent, and days until the lots expire: enough to see which is used
+/// first.
 const FIRST_LOT_PERCENT: i64 = 30;
 const LOT_DAYS: [i64; 2] = [7, 21];
 /// Largest quantity that inventory-service takes in one line.
@@ -46,7 +47,8 @@ struct LotIn {
     expires_on: CivilDate,
 }
 
-/// How much is delivered, and under which name: the same label, day, store, product and amount is the same delivery.
+/// How much is delivered, and under which name: the same label, day, store, product and amount is
+/// the same delivery.
 #[derive(Debug)]
 pub(crate) struct Delivery<'a> {
     pub(crate) label: &'a str,

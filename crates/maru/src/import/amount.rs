@@ -21,8 +21,8 @@ impl Default for NumberStyle {
     }
 }
 
-/// Reads an amount of money, not below zero, into minor units; `exponent` is the number of digits of the
-/// currency's minor unit. Digits beyond it must be zeros: nothing is ever rounded.
+/// Reads an amount of money, not below zero, into minor units; `exponent` is the number of digits
+/// of the currency's minor unit. Digits beyond it must be zeros: nothing is ever rounded.
 ///
 /// # Errors
 /// One phrase saying what is wrong.
@@ -87,8 +87,9 @@ pub(crate) fn parse_quantity(text: &str) -> Result<i64, String> {
     }
 }
 
-/// Splits the amount of a whole line into pieces of whole minor units: `(quantity, unit price)` once or, when it does not
-/// divide evenly, twice, a minor unit apart. The parts sum up to the amount exactly.
+/// Splits the amount of a whole line into pieces of whole minor units: `(quantity, unit price)`
+/// once or, when it does not divide evenly, twice, a minor unit apart. The parts sum up to the
+/// amount exactly.
 pub(crate) fn split_total(total: i64, quantity: i64) -> Vec<(i64, i64)> {
     let (low, dearer) = (total / quantity, total % quantity);
     let parts = [(quantity - dearer, low), (dearer, low + 1)];

@@ -172,7 +172,8 @@ impl Reading {
     }
 }
 
-/// Reads the orders and sends them off in batches, until all are read or nobody takes them any more.
+/// Reads the orders and sends them off in batches, until all are read or nobody takes them any
+/// more.
 ///
 /// # Errors
 /// When a file cannot be read.

@@ -1,5 +1,5 @@
-//! What there is beside orders: stores, menu items, stock products and recipes, read from the export.
-//! It is small and held in memory while the orders stream past.
+//! What there is beside orders: stores, menu items, stock products and recipes, read from the
+//! export. It is small and held in memory while the orders stream past.
 
 mod recipes;
 
@@ -84,10 +84,11 @@ impl Catalogue {
         Ok(catalogue)
     }
 
-    /// Items in the order of their SKU, for a steady sequence of calls.
-    pub(crate) fn sorted_items(&self) -> Vec<&Item> {
-        let mut items: Vec<&Item> = self.items.values().collect();
-        items.sort_by(|a, b| a.sku.cmp(&b.sku));
+    /// Items with their keys, in the order of the keys, for a steady sequence of calls.
+    pub(crate) fn sorted_items(&self) -> Vec<(&str, &Item)> {
+        let items = self.items.iter();
+        let mut items: Vec<(&str, &Item)> = items.map(|(key, item)| (key.as_str(), item)).collect();
+        items.sort_by_key(|(key, _)| *key);
         items
     }
 

@@ -1,5 +1,5 @@
-//! The imported folder: its files by the names of the map, their headers, and the small files that are
-//! joined to others.
+//! The imported folder: its files by the names of the map, their headers, and the small files that
+//! are joined to others.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;

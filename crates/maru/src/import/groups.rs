@@ -1,6 +1,6 @@
-//! Orders with their lines: the orders' file and the lines' file are read side by side in the order of
-//! their keys (a merge join), so that one order is in memory at a time. A file in another order is
-//! sorted first.
+//! Orders with their lines: the orders' file and the lines' file are read side by side in the order
+//! of their keys (a merge join), so that one order is in memory at a time. A file in another order
+//! is sorted first.
 
 use std::cmp::Ordering;
 use std::fs::File;

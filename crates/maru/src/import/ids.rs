@@ -1,5 +1,5 @@
-//! Ids that are the same at every import: UUIDv5 (RFC 9562, section 5.5) of the map's `source` and the
-//! export's own key. Importing twice therefore names the same stores, items and products.
+//! Ids that are the same at every import: UUIDv5 (RFC 9562, section 5.5) of the map's `source` and
+//! the export's own key. Importing twice therefore names the same stores, items and products.
 
 use common::ids::{ItemId, ProductId, StoreId};
 use uuid::Uuid;

@@ -1,9 +1,9 @@
 //! Rows by the order that they belong to.
 //!
-//! A row that cannot be read must not be lost from its order in silence. When its order's key can be read, that
-//! order is marked. When not (a line cut short, a key in a wrong encoding), the orders of the rows
-//! before and after it are marked, as it may belong to either: rather two orders to look at than one
-//! imported with a line missing.
+//! A row that cannot be read must not be lost from its order in silence. When its order's key can
+//! be read, that order is marked. When not (a line cut short, a key in a wrong encoding), the
+//! orders of the rows before and after it are marked, as it may belong to either: rather two orders
+//! to look at than one imported with a line missing.
 
 use std::collections::VecDeque;
 use std::io::Read;

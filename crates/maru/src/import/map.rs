@@ -1,78 +1,6 @@
 //! The map: a TOML file that says what another system's export means. A new export needs a new
-//! map, never new code.
-//!
-//! ```toml
-//! source = "corner-cafe"            # name of the export; ids are derived from it
-//! currency = "EUR"
-//!
-//! [numbers]                         # how amounts of money are written
-//! decimal = ","                     # default "."
-//! group = "."                       # default: none
-//! symbols = ["€"]                   # signs to leave out
-//!
-//! [files.sales]
-//! path = "sales.csv"                # within the imported folder
-//! delimiter = ";"                   # default ","
-//! quote = "\""                      # default "\""
-//! encoding = "windows-1252"         # default "utf-8", with or without a byte order mark
-//! skip_lines = 1                    # lines above the header, default 0
-//! header = false                    # default true; without a header the columns are named here:
-//! columns = ["receipt", "date", "time", "article", "count", "total"]
-//!
-//! [tables.payment]                  # {column|payment} looks a value up; "*" stands for all others
-//! V = "void"
-//! [replacements.day_half]           # {column|day_half} replaces parts of a value
-//! "오후" = "PM"
-//!
-//! [[stores]]                        # one table per store, or one with a `file` for a store per row
-//! key = "main"
-//! name = "Corner Café"
-//! time_zone = "Europe/Berlin"
-//! business_day_cutoff = "04:00"
-//!
-//! [menu]                            # one item per row of `file`
-//! file = "articles"
-//! joins = [{ file = "groups", on = "{group_id}", to = "{id}" }]
-//! skip = [{ value = "{active}", is = ["0"] }]
-//! key = "{id}"                      # what order lines refer to
-//! sku = "{id}"                      # default: the key
-//! name = "{name}"
-//! product_key = "{id}"              # what the size variants of one dish have in common; default: the key
-//! product_name = "{name}"           # default: the name
-//! category = "{groups.name}"
-//! price = "{price}"
-//! repeats = "last"                  # a key that comes again: "same" (must be equal, default), "first", "last"
-//!
-//! [orders]
-//! file = "sales"
-//! key = "{receipt}"
-//! store = "{branch}"                # not needed when there is one store
-//! channel = "takeaway"
-//! placed_at = { value = "{date} {time}", formats = ["%d.%m.%Y %H:%M", "%d/%m/%y %I:%M %p"] }
-//!
-//! [lines]                           # without `file`: each row of the orders' file is a line
-//! file = "details"
-//! order = "{receipt}"
-//! item = "{article}"
-//! quantity = "{count}"
-//! unit_price = "{price}"            # or `line_total`; default: the menu's price
-//!
-//! [recipes]                         # optional: what an item takes out of the stock
-//! ingredients = "{ingredients}"     # of the menu's row
-//! separator = ","                   # default ","
-//! size = "{size}"                   # picks the quantity
-//! sizes = { S = 70, M = 100 }       # percent of an ingredient's quantity
-//! base = [{ ingredient = "Dough" }, { ingredient = "Tomato Sauce", unless = ["Pesto"] }]
-//! default = { unit = "g", quantity = 40 }   # ingredients not named below; without it they are faults
-//!
-//! [ingredients]
-//! "Mozzarella" = { unit = "g", quantity = 110, aliases = ["Mozarella"] }
-//! "Dough" = { unit = "piece", quantity = { S = 1, M = 1 } }
-//! ```
-//!
-//! Formats are those of `strptime`; the first that fits a value counts. One that carries an offset (`%z`) or
-//! a zone is turned into the store's local time; `placed_at.time_zone` names the zone of values
-//! without one when that is not the store's own.
+//! map, never new code. `imports/README.md` describes every key for those who write maps; its
+//! example is read by a test here.
 
 mod read;
 mod section;
@@ -89,7 +17,8 @@ use super::template::Template;
 
 pub(crate) use section::{Fault, Origin};
 
-/// A map that has been read and is consistent in itself. Columns are checked against the files later.
+/// A map that has been read and is consistent in itself. Columns are checked against the files
+/// later.
 #[derive(Debug)]
 pub(crate) struct Map {
     pub(crate) source: String,
@@ -308,5 +237,127 @@ impl Map {
     /// Whether order and lines stand in the same rows.
     pub(crate) fn is_joined(&self) -> bool {
         self.lines.source.file.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn imports() -> std::path::PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../imports")
+    }
+
+    #[test]
+    fn the_documented_example_is_a_map() {
+        let text = std::fs::read_to_string(imports().join("README.md")).unwrap();
+        let example = text
+            .split("```")
+            .find_map(|part| part.strip_prefix("toml\n"));
+        let map = Map::parse(example.unwrap(), Path::new("README.md")).unwrap();
+        assert_eq!(map.source, "corner-cafe");
+        assert_eq!(map.numbers.decimal, ',');
+        assert_eq!(map.files["sales"].delimiter, b';');
+        assert_eq!(map.menu.repeats, Repeats::Last);
+        assert!(map.recipes.is_some() && !map.is_joined());
+    }
+
+    #[test]
+    fn every_map_that_comes_along_can_be_read() {
+        for entry in std::fs::read_dir(imports()).unwrap() {
+            let path = entry.unwrap().path();
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "toml")
+            {
+                let text = std::fs::read_to_string(&path).unwrap();
+                Map::parse(&text, &path).unwrap();
+            }
+        }
+    }
+
+    /// The faults of the documented example after a change.
+    fn faults(from: &str, to: &str) -> String {
+        let text = std::fs::read_to_string(imports().join("README.md")).unwrap();
+        let example = text
+            .split("```")
+            .find_map(|part| part.strip_prefix("toml\n"))
+            .unwrap();
+        assert!(example.contains(from), "{from}");
+        let changed = example.replacen(from, to, 1);
+        match Map::parse(&changed, Path::new("m")) {
+            Ok(_) => String::new(),
+            Err(faults) => faults.to_string(),
+        }
+    }
+
+    #[test]
+    fn faults_of_meaning_are_told() {
+        for (from, to, expected) in [
+            (
+                "\"corner-cafe\"",
+                "\"Corner Café\"",
+                "source: at most 64 small letters",
+            ),
+            (
+                "group = \".\"",
+                "group = \",\"",
+                "numbers.group: is the decimal sign too",
+            ),
+            (
+                "delimiter = \";\"",
+                "delimiter = \"ab\"",
+                "expected one character",
+            ),
+            ("windows-1252", "klingon", "no encoding `klingon`"),
+            ("windows-1252", "utf-16", "must be converted to UTF-8"),
+            (
+                "[tables.payment]",
+                "[tables.upper]",
+                "tables: `upper` is taken",
+            ),
+            ("\"{receipt}\"", "\"{receipt|x}\"", "no table or filter `x`"),
+            (
+                "unit_price =",
+                "line_total = \"{t}\"\nunit_price =",
+                "either this or `unit_price`",
+            ),
+            (
+                "file = \"groups\"",
+                "file = \"group\"",
+                "no file `group` in [files]",
+            ),
+            (
+                "file = \"groups\"",
+                "file = \"articles\"",
+                "file `groups` is not used",
+            ),
+            (
+                "repeats = \"last\"",
+                "repeats = \"all\"",
+                "expected `same`, `first` or `last`",
+            ),
+            (
+                "unit = \"piece\"",
+                "unit = \"kg\"",
+                "expected `g`, `ml` or `piece`",
+            ),
+            (
+                "quantity = 110",
+                "quantity = 0",
+                "expected a whole number from 1",
+            ),
+            (
+                "time_zone = \"UTC\"",
+                "time_zone = \"Mars\"",
+                "no time zone `Mars`",
+            ),
+            ("[menu]", "[menue]", "menu: missing"),
+            ("[menu]", "[menue]", "unknown key; did you mean `menu`?"),
+        ] {
+            let found = faults(from, to);
+            assert!(found.contains(expected), "{to}: {expected}\n{found}");
+        }
+        assert_eq!(faults("[menu]", "[menu]"), "");
     }
 }

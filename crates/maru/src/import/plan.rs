@@ -154,8 +154,8 @@ fn bind_orders(map: &Map, folder: &Folder, faults: &mut Vec<Fault>) -> BoundOrde
     }
 }
 
-/// Lines without a file of their own are read from the orders' file, with the orders' joins and skips
-/// besides their own.
+/// Lines without a file of their own are read from the orders' file, with the orders' joins and
+/// skips besides their own.
 fn bind_lines(map: &Map, folder: &Folder, faults: &mut Vec<Fault>) -> BoundLines {
     let lines = &map.lines;
     let joined;

@@ -112,7 +112,8 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// A cell that no spreadsheet runs (OWASP, CSV injection), without line breaks and of bearable length.
+/// A cell that no spreadsheet runs (OWASP, CSV injection), without line breaks and of bearable
+/// length.
 fn plain(text: &str) -> Cow<'_, str> {
     let runs = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
     let control = text.contains(char::is_control);

@@ -1,16 +1,18 @@
-//! What an interrupted import has already had acknowledged, so that the next run need not send it again.
+//! What an interrupted import has already had acknowledged, so that the next run need not send it
+//! again.
 //!
-//! The file only saves time. It is good for one map, one set of files and one gateway, and it is not
-//! believed blindly: the first batch and the last acknowledged ones are sent again, and when the server did
-//! not know one of them (another database, an older backup), everything is. Without the file
-//! everything is sent as well; the server knows the orders it has.
+//! The file only saves time. It is good for one map, one set of files and one gateway, and it is
+//! not believed blindly: the first batch and the last acknowledged ones are sent again, and when
+//! the server did not know one of them (another database, an older backup), everything is. Without
+//! the file everything is sent as well; the server knows the orders it has.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-/// Acknowledged batches that are sent again from the end of the list: more than are in flight at a time.
+/// Acknowledged batches that are sent again from the end of the list: more than are in flight at a
+/// time.
 const PROBES_AT_END: usize = 4;
 
 /// The batches of an import that are known to be stored.

@@ -1,8 +1,8 @@
 //! Rows of delimited text files, one at a time, each with the line it begins on.
 //!
-//! Fields are cut as bytes and decoded afterwards, so that one row in a wrong encoding costs that row
-//! and not the file. No more than one row is held, and a row is at most [`MAX_ROW_BYTES`] long: a quote
-//! that is never closed ends the import instead of filling the memory.
+//! Fields are cut as bytes and decoded afterwards, so that one row in a wrong encoding costs that
+//! row and not the file. No more than one row is held, and a row is at most [`MAX_ROW_BYTES`] long:
+//! a quote that is never closed ends the import instead of filling the memory.
 
 use std::io::{self, BufRead, BufReader, Read};
 

@@ -1,5 +1,5 @@
-//! How the keys of a file follow each other. Two files in one order are joined by reading both once; a
-//! first reading finds that order out and counts the orders.
+//! How the keys of a file follow each other. Two files in one order are joined by reading both
+//! once; a first reading finds that order out and counts the orders.
 
 use std::cmp::Ordering;
 use std::fs::File;

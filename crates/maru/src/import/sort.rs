@@ -1,6 +1,6 @@
 //! Sorts keyed rows that need not fit into memory: sorted runs in nameless temporary files, merged
-//! while they are read. Memory stays below [`RUN_BYTES`] plus a small buffer per run, whatever the size
-//! of the file; the disk holds one copy of the rows. Rows of one key keep their order.
+//! while they are read. Memory stays below [`RUN_BYTES`] plus a small buffer per run, whatever the
+//! size of the file; the disk holds one copy of the rows. Rows of one key keep their order.
 
 use std::cmp::Ordering;
 use std::fs::File;

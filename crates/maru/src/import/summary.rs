@@ -20,7 +20,8 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// Success, unless orders were found and none is in the system, or `strict` and a row was rejected.
+    /// Success, unless orders were found and none is in the system, or `strict` and a row was
+    /// rejected.
     pub(crate) fn exit_code(&self, strict: bool) -> ExitCode {
         let Uploaded {
             created,
@@ -72,7 +73,8 @@ impl fmt::Display for Summary {
     }
 }
 
-/// The most resident memory that this process has had, in KiB, where the system tells (Linux, `proc(5)`).
+/// The most resident memory that this process has had, in KiB, where the system tells (Linux,
+/// `proc(5)`).
 fn peak_memory_kib() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status

@@ -1,8 +1,9 @@
 //! Templates: how a map says what a value is made of.
 //!
-//! `"{types.name} ({size|sizes})"` is text with columns in braces. `{column}` is of the section's own
-//! file, `{file.column}` of a joined one. After a bar come filters: `upper`, `lower`, or the name of a table or
-//! replacement list of the map. `{{` and `}}` stand for the braces themselves. Column values are trimmed.
+//! `"{types.name} ({size|sizes})"` is text with columns in braces. `{column}` is of the section's
+//! own file, `{file.column}` of a joined one. After a bar come filters: `upper`, `lower`, or the
+//! name of a table or replacement list of the map. `{{` and `}}` stand for the braces themselves.
+//! Column values are trimmed.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -1,77 +1,31 @@
-//! Sends what was read through the gateway: first the catalogue, then the orders, several batches in
-//! flight. Everything sent is idempotent: ids and (source, external id) name the same thing at every run.
+//! Sends what was read through the gateway: first the catalogue, then the orders, several batches
+//! in flight. Everything sent is idempotent: ids and (source, external id) name the same thing at
+//! every run.
+
+mod catalogue;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context as _, bail};
-use common::ids::{ProductId, StoreId};
-use common::money::{Currency, Money};
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use reqwest::StatusCode;
-use serde::{Deserialize, Serialize};
+use anyhow::Context as _;
+use futures_util::stream::{StreamExt as _, TryStreamExt as _};
+use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::batches::{Batch, Parcel, Sent, Tally, refused};
-use super::catalogue::{Catalogue, Store};
 use super::report::{Rejection, Report};
 use super::resume::Resume;
 use crate::client::{ClientError, Gateway};
 use crate::progress::Progress;
 
-/// Requests for the catalogue under way at a time.
-const CATALOGUE_IN_FLIGHT: usize = 4;
+pub(crate) use catalogue::send_catalogue;
+
 /// Batches of orders under way at a time.
 const BATCHES_IN_FLIGHT: usize = 3;
 /// Orders of one batch refused one by one, and none accepted, until the import stops.
 const HOPELESS: usize = 20;
-
-#[derive(Serialize)]
-struct StoreIn<'a> {
-    id: StoreId,
-    name: &'a str,
-    time_zone: &'a str,
-    currency: Currency,
-    business_day_cutoff: &'a str,
-}
-
-#[derive(Deserialize)]
-struct StoreOut {
-    time_zone: String,
-    currency: Currency,
-    business_day_cutoff: String,
-}
-
-#[derive(Serialize)]
-struct ItemIn<'a> {
-    sku: &'a str,
-    name: &'a str,
-    product_key: &'a str,
-    product_name: &'a str,
-    category: &'a str,
-    price: Money,
-    active: bool,
-}
-
-#[derive(Serialize)]
-struct ProductIn<'a> {
-    sku: &'a str,
-    name: &'a str,
-    unit: &'a str,
-}
-
-#[derive(Serialize)]
-struct RecipeIn {
-    lines: Vec<IngredientIn>,
-}
-
-#[derive(Serialize)]
-struct IngredientIn {
-    product_id: ProductId,
-    quantity: i64,
-}
 
 #[derive(Debug, Default, Deserialize)]
 struct ImportOut {
@@ -85,100 +39,6 @@ struct RejectedOut {
     index: usize,
     code: String,
     detail: String,
-}
-
-/// Stores, then menu and products, then the recipes that join them.
-///
-/// # Errors
-/// When one is refused.
-pub(crate) async fn send_catalogue(
-    gateway: &Gateway,
-    catalogue: &Catalogue,
-    currency: Currency,
-) -> anyhow::Result<()> {
-    for store in catalogue.stores.values() {
-        send_store(gateway, store, currency).await?;
-    }
-    let items = catalogue.sorted_items().into_iter().map(|item| {
-        let body = ItemIn {
-            sku: &item.sku,
-            name: &item.name,
-            product_key: &item.product_key,
-            product_name: &item.product_name,
-            category: &item.category,
-            price: item.price,
-            active: true,
-        };
-        gateway
-            .put(format!("/api/menu/items/{}", item.id))
-            .json(&body)
-    });
-    let products = catalogue.products.iter().map(|product| {
-        let body = ProductIn {
-            sku: &product.sku,
-            name: &product.name,
-            unit: product.unit.as_str(),
-        };
-        gateway
-            .put(format!("/api/inventory/products/{}", product.id))
-            .json(&body)
-    });
-    let recipes = catalogue.recipes.iter().map(|recipe| {
-        let line = |&(product_id, quantity): &(ProductId, i64)| IngredientIn {
-            product_id,
-            quantity,
-        };
-        let lines = recipe.lines.iter().map(line).collect();
-        let path = format!("/api/inventory/recipes/{}", recipe.item_id);
-        gateway.put(path).json(&RecipeIn { lines })
-    });
-    for calls in [
-        items.collect::<Vec<_>>(),
-        products.collect(),
-        recipes.collect(),
-    ] {
-        let sent = calls
-            .into_iter()
-            .map(|call| call.send::<serde_json::Value>());
-        let mut sent = stream::iter(sent).buffer_unordered(CATALOGUE_IN_FLIGHT);
-        while sent.try_next().await?.is_some() {}
-    }
-    Ok(())
-}
-
-/// A store that exists already stays as it is, if times and amounts mean the same in it.
-async fn send_store(gateway: &Gateway, store: &Store, currency: Currency) -> anyhow::Result<()> {
-    let body = StoreIn {
-        id: store.id,
-        name: &store.name,
-        time_zone: &store.time_zone,
-        currency,
-        business_day_cutoff: &store.business_day_cutoff,
-    };
-    let created = gateway.post("/api/stores").repeatable().json(&body);
-    match created.send::<serde_json::Value>().await {
-        Ok(_) => {}
-        Err(ClientError::Refused { problem, .. })
-            if problem.status == StatusCode::CONFLICT.as_u16() => {}
-        Err(error) => return Err(error.into()),
-    }
-    let path = format!("/api/stores/{}", store.id);
-    let found: StoreOut = gateway.get(path).send().await?.body;
-    let agrees = found.time_zone == store.time_zone
-        && found.currency == currency
-        && found.business_day_cutoff == store.business_day_cutoff;
-    if !agrees {
-        bail!(
-            "store `{}` exists with {}, {} and days from {}, but the map says {}, {currency} and {}",
-            store.name,
-            found.time_zone,
-            found.currency,
-            found.business_day_cutoff,
-            store.time_zone,
-            store.business_day_cutoff
-        );
-    }
-    Ok(())
 }
 
 /// What the upload came to.
@@ -333,7 +193,8 @@ impl Uploader<'_> {
     }
 }
 
-/// Sends one batch. One that is refused as a whole is cut in halves until the orders at fault stand alone.
+/// Sends one batch. One that is refused as a whole is cut in halves until the orders at fault stand
+/// alone.
 async fn send_batch(
     gateway: &Gateway,
     source: &str,

@@ -204,6 +204,8 @@ impl Summary {
         took: Duration,
         repeats: u64,
     ) -> Self {
+        // What nobody waits for any more is unresolved too.
+        let unresolved = tally.unresolved + tally.pending();
         #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
         let placed_per_second = tally.due as f64 / placed_in.as_secs_f64().max(0.001);
         Self {
@@ -217,7 +219,7 @@ impl Summary {
             end_ms: Latency::of(&tally.ends),
             cancelled_by_reason: tally.cancelled,
             failed_by_code: tally.refused,
-            unresolved: tally.unresolved,
+            unresolved,
             unresolved_orders: tally.named,
             repeats,
             placed_per_second,
@@ -235,7 +237,8 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "Run {}: {} orders in {:.1} s ({:.1}/s): {} confirmed, {} cancelled, {} failed, {} unresolved.",
+            "Run {}: {} orders in {:.1} s ({:.1}/s): \
+             {} confirmed, {} cancelled, {} failed, {} unresolved.",
             self.run_id,
             self.orders,
             self.seconds,

@@ -1,5 +1,6 @@
 //! A gateway with the services behind it in one process and in memory. It refuses whatever the API
-//! refuses (unknown fields, missing tokens and keys, a key with another body) and can be told to fail.
+//! refuses (unknown fields, missing tokens and keys, a key with another body) and can be told to
+//! fail.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -250,7 +251,12 @@ impl World {
                 Ok(ok(store_out(store)))
             }
             ("PUT", ["api", "menu", "items", id]) => {
-                self.items.insert((*id).to_owned(), parse(body)?);
+                let item: ItemIn = parse(body)?;
+                let mut others = self.items.iter().filter(|(known, _)| known.as_str() != *id);
+                if others.any(|(_, known)| known.sku == item.sku) {
+                    return Err(problem(409, "sku_taken"));
+                }
+                self.items.insert((*id).to_owned(), item);
                 Ok(ok(json!({})))
             }
             ("PUT", ["api", "inventory", "products", id]) => {
@@ -369,7 +375,9 @@ impl World {
     fn list_imported(&self, query: &str) -> Reply {
         assert!(query.contains("origin=imported"), "{query}");
         let orders = self.imported.values().enumerate().map(|(index, order)| {
-            let line = |line: &ImportedLineIn| json!({"item_id": line.item_id, "quantity": line.quantity, "sku": "x"});
+            let line = |line: &ImportedLineIn| {
+                json!({"item_id": line.item_id, "quantity": line.quantity, "sku": "x"})
+            };
             json!({
                 "id": uuid::Uuid::from_u128(index as u128), "store_id": order.store_id,
                 "channel": order.channel, "status": "confirmed",

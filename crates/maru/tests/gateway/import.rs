@@ -1,4 +1,5 @@
-//! Exports of two different chains arrive as the same kind of orders, and what cannot be used is told.
+//! Exports of two different chains arrive as the same kind of orders, and what cannot be used is
+//! told.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -352,6 +353,42 @@ fn an_order_that_the_server_refuses_does_not_cost_the_others() {
     assert!(ended.out.contains("3 orders read: 2 new"), "{}", ended.out);
     let report = fs::read_to_string(data.path().join("imports/pizza-place.csv")).unwrap();
     assert!(report.contains("orders.csv,3,2,invalid_field,"), "{report}");
+}
+
+#[test]
+fn an_item_that_the_server_refuses_costs_its_own_orders_only() {
+    let gateway = FakeGateway::start();
+    let data = tempfile::tempdir().unwrap();
+    let folder = export(ORDERS, DETAILS);
+    import(&gateway, data.path(), folder.path(), &[]);
+    // The code of an item is taken by another one.
+    let taken = {
+        let mut world = gateway.world();
+        world.imported.clear();
+        let sold = world
+            .items
+            .iter()
+            .find(|(_, item)| item.sku == "ckn_pesto_l");
+        let (id, item) = sold.map(|(id, item)| (id.clone(), item.clone())).unwrap();
+        world.items.remove(&id);
+        world.items.insert("another".to_owned(), item);
+        id
+    };
+    let ended = import(&gateway, data.path(), folder.path(), &[]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let report = fs::read_to_string(data.path().join("imports/pizza-place.csv")).unwrap();
+    assert!(
+        report.contains("pizzas.csv,4,,item_refused,`ckn_pesto_l`: 409 sku_taken"),
+        "{report}"
+    );
+    assert!(
+        report.contains("order_details.csv,4,2,unknown_item,"),
+        "{report}"
+    );
+    let world = gateway.world();
+    assert!(!world.items.contains_key(&taken));
+    let imported: Vec<&str> = world.imported.keys().map(|(_, key)| key.as_str()).collect();
+    assert_eq!(imported, ["1", "10"]);
 }
 
 #[test]

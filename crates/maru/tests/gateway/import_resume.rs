@@ -1,4 +1,5 @@
-//! An import survives its own death, the server's faults and a lost or wrong resume file, in bounded memory.
+//! An import survives its own death, the server's faults and a lost or wrong resume file, in
+//! bounded memory.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -26,8 +27,8 @@ fn many(orders: u32, key: impl Fn(u32) -> u32) -> tempfile::TempDir {
     export(heads, details)
 }
 
-/// Starts an import of which the server answers so many batches, kills it, and returns how many answers
-/// it had noted: all, or up to two less, as a request may overtake the one before it.
+/// Starts an import of which the server answers so many batches, kills it, and returns how many
+/// answers it had noted: all, or up to two less, as a request may overtake the one before it.
 fn kill_after(gateway: &FakeGateway, data: &Path, folder: &Path, batches: usize) -> usize {
     gateway.world().hang_after = Some(batches);
     let map = repository().join("imports/pizza-place.toml");

@@ -1,4 +1,5 @@
-//! Replayed orders are each placed once, whatever fails, and each one's end is known or said to be unknown.
+//! Replayed orders are each placed once, whatever fails, and each one's end is known or said to be
+//! unknown.
 
 use serde_json::Value;
 

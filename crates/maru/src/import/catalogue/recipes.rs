@@ -35,8 +35,8 @@ struct Pantry<'m> {
     known: BTreeMap<String, (&'m str, &'m Portion)>,
 }
 
-/// Makes products and recipes. An item whose list cannot be resolved is reported and gets no recipe, so
-/// that its stock is not tracked rather than tracked wrongly.
+/// Makes products and recipes. An item whose list cannot be resolved is reported and gets no
+/// recipe, so that its stock is not tracked rather than tracked wrongly.
 pub(super) fn resolve<'i>(
     map: &RecipeMap,
     source: &str,

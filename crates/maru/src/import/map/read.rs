@@ -1,5 +1,8 @@
 //! From the TOML text to the [`Map`].
 
+mod files;
+mod recipes;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -7,11 +10,9 @@ use common::money::Currency;
 
 use super::section::{Document, Fault, Section};
 use super::{
-    BaseIngredient, Ingredient, Join, LineMap, LinePrice, Map, MenuMap, MomentMap, OrderMap,
-    Portion, Quantity, RecipeMap, Repeats, Skip, Source, StoreMap, Unit,
+    Join, LineMap, LinePrice, Map, MenuMap, MomentMap, OrderMap, Repeats, Skip, Source, StoreMap,
 };
-use crate::import::amount::NumberStyle;
-use crate::import::rows::{FileFormat, Header, encoding_named};
+use crate::import::rows::FileFormat;
 use crate::import::template::{Entries, Filter, Filters, Template};
 
 /// Formats of `strptime` that give a time of day.
@@ -40,8 +41,8 @@ impl<'d> Reader<'d> {
         self.read_filters("replacements", Filter::Replace);
         let source = self.source_name();
         let currency = self.currency();
-        let numbers = self.numbers();
-        let files = self.files();
+        let numbers = files::numbers(&mut self.root);
+        let files = files::files(&mut self.root);
         let stores = self.stores();
         let menu = self.menu();
         let recipes = self.recipes();
@@ -101,34 +102,6 @@ impl<'d> Reader<'d> {
             }
             "XXX".parse().expect("three capital letters are a currency")
         })
-    }
-
-    fn numbers(&mut self) -> NumberStyle {
-        let mut style = NumberStyle::default();
-        let Some(mut section) = self.root.section("numbers") else {
-            return style;
-        };
-        if let Some(decimal) = one_char(&mut section, "decimal") {
-            style.decimal = decimal;
-        }
-        style.group = one_char(&mut section, "group");
-        style.symbols = section.texts("symbols");
-        if style.group == Some(style.decimal) {
-            section.fault("group", "is the decimal sign too");
-        }
-        section.finish();
-        style
-    }
-
-    fn files(&mut self) -> BTreeMap<String, FileFormat> {
-        let mut files = BTreeMap::new();
-        for (name, section) in self.root.named_sections("files") {
-            files.insert(name, file_format(section));
-        }
-        if files.is_empty() {
-            self.root.fault("files", "no file is named");
-        }
-        files
     }
 
     fn template(&self, section: &mut Section<'_>, key: &'static str) -> Option<Template> {
@@ -217,57 +190,6 @@ impl<'d> Reader<'d> {
         }
         section.finish();
         Some(menu)
-    }
-
-    fn recipes(&mut self) -> Option<RecipeMap> {
-        let known = self.ingredients();
-        let mut section = self.root.section("recipes")?;
-        let sizes = section.section("sizes").map(Section::into_counts);
-        let base = section.sections("base").into_iter().map(|mut base| {
-            let ingredient = base.need_text("ingredient").to_owned();
-            let unless = base.texts("unless");
-            base.finish();
-            BaseIngredient { ingredient, unless }
-        });
-        let base: Vec<BaseIngredient> = base.collect();
-        let default = section.section("default").map(|mut default| {
-            let portion = portion(&mut default);
-            default.finish();
-            portion
-        });
-        if default.is_none() {
-            for base in &base {
-                if !known.contains_key(&base.ingredient) {
-                    let what = format!("`{}` is not in [ingredients]", base.ingredient);
-                    section.fault("base", what);
-                }
-            }
-        }
-        let recipes = RecipeMap {
-            ingredients: self.need_template(&mut section, "ingredients"),
-            separator: section.text("separator").unwrap_or(",").to_owned(),
-            size: self.template(&mut section, "size").unwrap_or_default(),
-            sizes: sizes.unwrap_or_default().into_iter().collect(),
-            base,
-            default,
-            known,
-        };
-        if recipes.separator.is_empty() {
-            section.fault("separator", "must not be empty");
-        }
-        section.finish();
-        Some(recipes)
-    }
-
-    fn ingredients(&mut self) -> BTreeMap<String, Ingredient> {
-        let mut known = BTreeMap::new();
-        for (name, mut section) in self.root.named_sections("ingredients") {
-            let portion = portion(&mut section);
-            let aliases = section.texts("aliases");
-            section.finish();
-            known.insert(name, Ingredient { portion, aliases });
-        }
-        known
     }
 
     fn orders(&mut self, stores: &[StoreMap]) -> Option<OrderMap> {
@@ -410,98 +332,5 @@ fn repeats(section: &mut Section<'_>) -> Repeats {
             section.fault("repeats", "expected `same`, `first` or `last`");
             Repeats::Same
         }
-    }
-}
-
-fn portion(section: &mut Section<'_>) -> Portion {
-    let unit = match section.need_text("unit") {
-        "g" => Unit::Gram,
-        "ml" => Unit::Millilitre,
-        "piece" => Unit::Piece,
-        other => {
-            if !other.is_empty() {
-                section.fault("unit", "expected `g`, `ml` or `piece`");
-            }
-            Unit::Piece
-        }
-    };
-    let quantity = if section.holds_table("quantity") {
-        let by_size = section.section("quantity").map(Section::into_counts);
-        Quantity::BySize(by_size.unwrap_or_default().into_iter().collect())
-    } else {
-        if !section.has("quantity") {
-            section.missing("quantity");
-        }
-        Quantity::Scaled(section.count("quantity").unwrap_or(1))
-    };
-    Portion { unit, quantity }
-}
-
-fn one_char(section: &mut Section<'_>, key: &'static str) -> Option<char> {
-    let text = section.text(key)?;
-    let mut chars = text.chars();
-    match (chars.next(), chars.next()) {
-        (Some(one), None) => Some(one),
-        _ => {
-            section.fault(key, "expected one character");
-            None
-        }
-    }
-}
-
-/// A character that can stand between or around fields in every supported encoding: ASCII.
-fn one_byte(section: &mut Section<'_>, key: &'static str, default: u8) -> u8 {
-    match one_char(section, key) {
-        None => default,
-        Some(sign) => u8::try_from(sign)
-            .ok()
-            .filter(|byte| {
-                byte.is_ascii() && !byte.is_ascii_alphanumeric() && !b"\r\n".contains(byte)
-            })
-            .unwrap_or_else(|| {
-                section.fault(key, "expected a sign such as `,`, `;`, `|` or a tab");
-                default
-            }),
-    }
-}
-
-fn file_format(mut section: Section<'_>) -> FileFormat {
-    let origin = section.origin("path");
-    let path = section.need_text("path").to_owned();
-    let delimiter = one_byte(&mut section, "delimiter", b',');
-    let quote = one_byte(&mut section, "quote", b'"');
-    if delimiter == quote {
-        section.fault("quote", "is the delimiter too");
-    }
-    let label = section.text("encoding").unwrap_or("utf-8");
-    let encoding = encoding_named(label, delimiter).unwrap_or_else(|what| {
-        section.fault("encoding", what);
-        encoding_rs::UTF_8
-    });
-    let columns = section.texts("columns");
-    let header = match section.flag("header") {
-        None | Some(true) => {
-            if !columns.is_empty() {
-                section.fault("columns", "only with `header = false`");
-            }
-            Header::FirstRow
-        }
-        Some(false) => {
-            if columns.is_empty() {
-                section.fault("columns", "needed with `header = false`");
-            }
-            Header::Named(columns)
-        }
-    };
-    let skip_lines = section.count("skip_lines").unwrap_or(0).unsigned_abs();
-    section.finish();
-    FileFormat {
-        path,
-        delimiter,
-        quote,
-        encoding,
-        header,
-        skip_lines,
-        origin,
     }
 }

@@ -96,7 +96,8 @@ impl<'d> Document<'d> {
     }
 }
 
-/// One table of the document. Every key that is asked for counts as known; [`Section::finish`] reports the rest.
+/// One table of the document. Every key that is asked for counts as known; [`Section::finish`]
+/// reports the rest.
 pub(super) struct Section<'d> {
     document: &'d Document<'d>,
     table: &'d DeTable<'d>,
@@ -201,12 +202,12 @@ impl<'d> Section<'d> {
         flag
     }
 
-    /// A positive whole number, if given.
-    pub(super) fn count(&mut self, key: &'static str) -> Option<i64> {
-        let value = self.find(key)?.get_ref();
-        let number = positive(value);
+    /// A whole number of at least `least`, if given.
+    pub(super) fn whole(&mut self, key: &'static str, least: i64) -> Option<i64> {
+        let number = whole(self.find(key)?.get_ref());
+        let number = number.filter(|number| *number >= least);
         if number.is_none() {
-            self.fault(key, "expected a positive whole number");
+            self.fault(key, format!("expected a whole number from {least}"));
         }
         number
     }
@@ -283,7 +284,9 @@ impl<'d> Section<'d> {
 
     /// Positive whole numbers under names of the map's own choice: all entries of this table.
     pub(super) fn into_counts(self) -> Vec<(String, i64)> {
-        self.into_entries("a positive whole number", positive)
+        self.into_entries("a positive whole number", |value| {
+            whole(value).filter(|number| *number > 0)
+        })
     }
 
     fn into_entries<T>(
@@ -329,10 +332,9 @@ impl<'d> Section<'d> {
     }
 }
 
-fn positive(value: &DeValue<'_>) -> Option<i64> {
+fn whole(value: &DeValue<'_>) -> Option<i64> {
     let integer = value.as_integer()?;
-    let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok()?;
-    (number > 0).then_some(number)
+    i64::from_str_radix(integer.as_str(), integer.radix()).ok()
 }
 
 /// The known key that differs in at most a third of its letters.
