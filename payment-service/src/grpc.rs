@@ -17,7 +17,7 @@ use crate::app::authorize::{self, authorize};
 use crate::app::capture::{self, capture};
 use crate::app::status::status;
 use crate::app::void::{self, void};
-use crate::domain::card_number::holds_card_number;
+use crate::domain::card_number::identifier_holds_card_number;
 use crate::domain::intent::{Intent, IntentState, Method};
 use crate::domain::token::Token;
 use crate::error::UseCaseError;
@@ -127,7 +127,7 @@ fn token(method: Method, text: &str) -> Result<Option<Token>, Status> {
 /// Command ids are stored and logged.
 fn check_command_id(id: &str) -> Result<(), Status> {
     let visible = id.bytes().all(|byte| byte.is_ascii_graphic());
-    if !(1..=MAX_COMMAND_ID).contains(&id.len()) || !visible || holds_card_number(id) {
+    if !(1..=MAX_COMMAND_ID).contains(&id.len()) || !visible || identifier_holds_card_number(id) {
         return Err(invalid(
             "command_id",
             "must be 1 to 200 visible ASCII characters",

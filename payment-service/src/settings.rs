@@ -1,5 +1,6 @@
 //! The settings that only this service has; `config/default.toml` documents each key.
 
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -25,11 +26,11 @@ pub struct OwnSettings {
 #[serde(deny_unknown_fields)]
 pub struct ProviderSettings {
     /// Longest wait for one answer, in milliseconds.
-    pub timeout_ms: u64,
+    pub timeout_ms: NonZeroU64,
     /// Time in which an unanswered request may still take effect, in milliseconds.
     pub late_effect_ms: u64,
     /// Times that one authorization is sent to an unreachable provider before it is declined.
-    pub max_sends: u32,
+    pub max_sends: NonZeroU32,
 }
 
 /// Commands and requests.
@@ -37,7 +38,7 @@ pub struct ProviderSettings {
 #[serde(deny_unknown_fields)]
 pub struct CallSettings {
     /// Longest time spent on one, in milliseconds.
-    pub max_duration_ms: u64,
+    pub max_duration_ms: NonZeroU64,
 }
 
 /// Operations whose outcome is not known.
@@ -45,11 +46,11 @@ pub struct CallSettings {
 #[serde(deny_unknown_fields)]
 pub struct ResolverSettings {
     /// Time between two looks for them, in milliseconds.
-    pub poll_interval_ms: u64,
+    pub poll_interval_ms: NonZeroU64,
     /// Longest time between two questions about one, in milliseconds.
-    pub max_backoff_ms: u64,
+    pub max_backoff_ms: NonZeroU64,
     /// How many are taken up at a time.
-    pub batch_size: u32,
+    pub batch_size: NonZeroU32,
     /// One that stays unknown for longer makes the service degraded, in seconds.
     pub alert_after_s: u64,
 }
@@ -66,10 +67,10 @@ impl OwnSettings {
     /// The rules by which operations are sent, asked about and given up.
     pub(crate) fn policy(&self) -> Policy {
         Policy {
-            provider_timeout: Duration::from_millis(self.provider.timeout_ms),
+            provider_timeout: Duration::from_millis(self.provider.timeout_ms.get()),
             late_effect: Duration::from_millis(self.provider.late_effect_ms),
-            max_sends: i64::from(self.provider.max_sends),
-            max_backoff: Duration::from_millis(self.resolver.max_backoff_ms),
+            max_sends: i64::from(self.provider.max_sends.get()),
+            max_backoff: Duration::from_millis(self.resolver.max_backoff_ms.get()),
         }
     }
 }

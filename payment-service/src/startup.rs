@@ -71,8 +71,8 @@ impl Application {
         }));
 
         let pace = Pace {
-            poll_interval: Duration::from_millis(own.resolver.poll_interval_ms),
-            batch_size: own.resolver.batch_size,
+            poll_interval: Duration::from_millis(own.resolver.poll_interval_ms.get()),
+            batch_size: own.resolver.batch_size.get(),
             due,
         };
         tokio::spawn(resolve::run(app.clone(), pace, shutdown.clone()));
@@ -166,7 +166,7 @@ fn app_state(common: &CommonSettings, own: &OwnSettings, db: &Db, clock: &Clock)
         outbox: Outbox::new(ServiceName::Payment, &common.events, clock.clone()),
         provider: Arc::new(Sandbox::new(db.clone(), clock.clone(), slow)),
         policy: own.policy(),
-        max_call: Duration::from_millis(own.calls.max_duration_ms),
+        max_call: Duration::from_millis(own.calls.max_duration_ms.get()),
         tasks: TaskTracker::new(),
         runtime: Handle::current(),
     }

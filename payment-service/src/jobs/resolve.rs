@@ -63,8 +63,21 @@ async fn resolve(app: &AppState, due: Due) {
         let progress = step(&worker, due.intent_id, Report::Nothing, plan).await?;
         drive(&worker, progress, plan, Patience::WhileDue).await
     });
-    if let Err(error) = resolved.await {
+    let Err(error) = resolved.await else {
+        return;
+    };
+    let cause = ErrorChain(&error).to_string();
+    tracing::warn!(operation.id = %due.id, error = cause, "an operation could not be resolved");
+    if let Err(error) = postpone(app, due).await {
         let cause = ErrorChain(&error).to_string();
-        tracing::warn!(operation.id = %due.id, error = cause, "an operation could not be resolved");
+        tracing::warn!(operation.id = %due.id, error = cause, "nor could it be put off");
     }
+}
+
+async fn postpone(app: &AppState, due: Due) -> Result<(), UseCaseError> {
+    let mut tx = app.db.begin().await?;
+    let until = app.clock.now().plus(app.policy.max_backoff);
+    operations::postpone(&mut tx, due.id, until).await?;
+    tx.commit().await?;
+    Ok(())
 }

@@ -22,7 +22,7 @@ mod script;
 
 use std::time::Duration;
 
-use ::store::{Db, StoreError};
+use ::store::{Db, StoreError, Tx};
 use async_trait::async_trait;
 use common::clock::Clock;
 use common::time::Timestamp;
@@ -58,30 +58,25 @@ impl Sandbox {
         script: Script,
     ) -> Result<Recorded, StoreError> {
         let now = self.clock.now();
-        let mut tx = self.db.begin().await?;
-        if let Some(line) = book::find_line(&mut tx, request.key).await? {
-            return Ok(Recorded {
-                line,
-                first_time: false,
-                script,
-            });
-        }
+        let decline = script.decline_of(Kind::Authorize);
+        let reference = format!("sbx_{}", request.key.as_uuid().simple());
+        let takes_its_time = script == Script::Slow;
         let line = Line {
             key: request.key,
             kind: Kind::Authorize,
-            reference: script
-                .decline_of(Kind::Authorize)
-                .is_none()
-                .then(|| format!("sbx_{}", request.key.as_uuid().simple())),
+            reference: decline.is_none().then_some(reference),
             amount: request.amount,
-            decline: script.decline_of(Kind::Authorize).map(ToOwned::to_owned),
-            done_at: if script == Script::Slow {
+            decline: decline.map(ToOwned::to_owned),
+            done_at: if takes_its_time {
                 now.plus(self.slow)
             } else {
                 now
             },
         };
-        book::insert_line(&mut tx, &line, now).await?;
+        let mut tx = self.db.begin().await?;
+        if !book::insert_line(&mut tx, &line, now).await? {
+            return recorded_before(&mut tx, line, script).await;
+        }
         if let Some(reference) = &line.reference {
             book::insert_payment(&mut tx, (reference, request.amount), script, now).await?;
         }
@@ -101,26 +96,19 @@ impl Sandbox {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         let payment = book::lock_payment(&mut tx, &request.reference).await?;
-        let script = payment
-            .as_ref()
-            .map_or(Script::Unknown, |payment| payment.script);
-        if let Some(line) = book::find_line(&mut tx, request.key).await? {
-            return Ok(Recorded {
-                line,
-                first_time: false,
-                script,
-            });
-        }
-        let decline = refusal(kind, request, payment.as_ref());
+        let known = payment.as_ref();
+        let script = known.map_or(Script::Unknown, |payment| payment.script);
         let line = Line {
             key: request.key,
             kind,
             reference: Some(request.reference.clone()),
             amount: request.amount,
-            decline: decline.map(ToOwned::to_owned),
+            decline: refusal(kind, request, known).map(ToOwned::to_owned),
             done_at: now,
         };
-        book::insert_line(&mut tx, &line, now).await?;
+        if !book::insert_line(&mut tx, &line, now).await? {
+            return recorded_before(&mut tx, line, script).await;
+        }
         if line.decline.is_none() {
             book::apply(&mut tx, &request.reference, kind, request.amount.amount).await?;
         }
@@ -153,6 +141,16 @@ impl Sandbox {
         let recorded = self.record_follow_up(kind, request).await;
         self.answer(kind, recorded).await
     }
+}
+
+/// A key that is in the book keeps what it brought the first time, whatever is asked now.
+async fn recorded_before(tx: &mut Tx, asked: Line, script: Script) -> Result<Recorded, StoreError> {
+    let line = book::find_line(tx, asked.key).await?.unwrap_or(asked);
+    Ok(Recorded {
+        line,
+        first_time: false,
+        script,
+    })
 }
 
 /// Why a request about a payment is declined, if it is.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::wire::RefundOut;
 use crate::app::AppState;
 use crate::app::refund::{Asked, Outcome, refund, remember_answer};
-use crate::domain::card_number::holds_card_number;
+use crate::domain::card_number::{holds_card_number, identifier_holds_card_number};
 use crate::domain::operation::{Operation, OperationState, Request};
 use crate::store::listing;
 
@@ -107,7 +107,7 @@ async fn require_visible(
 
 /// Keys are stored; a card number must not be.
 fn check_key(key: &IdempotencyKey) -> Result<(), ApiError> {
-    if !holds_card_number(key.as_str()) {
+    if !identifier_holds_card_number(key.as_str()) {
         return Ok(());
     }
     Err(ApiError::invalid(vec![FieldError {

@@ -151,6 +151,21 @@ pub(crate) async fn list_due(
     )
 }
 
+/// Puts off an operation that could not be taken up, so that it does not hold up the others.
+pub(crate) async fn postpone(
+    tx: &mut Tx,
+    id: OperationId,
+    until: Timestamp,
+) -> Result<(), StoreError> {
+    ::store::execute!(
+        tx,
+        "UPDATE operations SET next_ask_at = $1 WHERE id = $2 AND settled_at IS NULL",
+        until,
+        id
+    )?;
+    Ok(())
+}
+
 /// How many operations stay unsettled that were stored before `cutoff`, or were refused again and
 /// again.
 pub(crate) async fn count_stuck(tx: &mut Tx, cutoff: Timestamp) -> Result<i64, StoreError> {

@@ -204,7 +204,8 @@ async fn nonsense_is_refused_by_field() {
     let harness = Harness::start().await;
     let commands = harness.commands();
     let good = commands.authorization(harness.new_order(), "tok_ok");
-    let spoil: [(&str, fn(&mut AuthorizeRequest)); 12] = [
+    type Spoil = fn(&mut AuthorizeRequest);
+    let faults: [(&str, Spoil); 12] = [
         ("amount", |request| request.amount = 0),
         ("amount", |request| request.amount = -5),
         ("amount", |request| request.amount = i64::MAX),
@@ -218,7 +219,7 @@ async fn nonsense_is_refused_by_field() {
         ("command_id", |request| request.command_id = String::new()),
         ("command_id", |request| request.command_id = "x".repeat(201)),
     ];
-    for (field, spoil) in spoil {
+    for (field, spoil) in faults {
         let mut request = good.clone();
         spoil(&mut request);
         let status = commands.try_authorize(request).await.unwrap_err();

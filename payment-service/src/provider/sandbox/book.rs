@@ -109,16 +109,17 @@ pub(super) async fn list_lines(
     Ok(rows.into_iter().map(Line::from).collect())
 }
 
+/// Records a request, unless its key is in the book already; says which.
 pub(super) async fn insert_line(
     tx: &mut Tx,
     line: &Line,
     now: Timestamp,
-) -> Result<(), StoreError> {
-    ::store::execute!(
+) -> Result<bool, StoreError> {
+    let inserted = ::store::execute!(
         tx,
         "INSERT INTO sandbox_operations
              (key, kind, reference, amount, currency, decline, done_at, recorded_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
         line.key,
         line.kind.as_str(),
         &line.reference,
@@ -128,7 +129,7 @@ pub(super) async fn insert_line(
         line.done_at,
         now
     )?;
-    Ok(())
+    Ok(inserted == 1)
 }
 
 pub(super) async fn insert_payment(
