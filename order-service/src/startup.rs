@@ -88,7 +88,7 @@ impl Application {
 
         let parts = ServerParts {
             settings: common.server.clone(),
-            health: health(&db, &messaging),
+            health: health(&db, &messaging, &driver.neighbours),
             verifier: identity.verifier,
             openapi: openapi(),
         };
@@ -160,8 +160,9 @@ fn start_messaging(
     })?)
 }
 
-fn health(db: &Db, messaging: &Messaging) -> Health {
+fn health(db: &Db, messaging: &Messaging, neighbours: &Neighbours) -> Health {
     let (db, messaging) = (db.clone(), messaging.clone());
+    let (stock, money) = (neighbours.clone(), neighbours.clone());
     Health::builder("order-service", env!("CARGO_PKG_VERSION"))
         .check("database", Importance::Required, move || {
             let db = db.clone();
@@ -173,6 +174,12 @@ fn health(db: &Db, messaging: &Messaging) -> Health {
         })
         .check("events", Importance::Helpful, move || {
             std::future::ready(messaging.check())
+        })
+        .check("inventory", Importance::Helpful, move || {
+            std::future::ready(stock.check_inventory())
+        })
+        .check("payment", Importance::Helpful, move || {
+            std::future::ready(money.check_payment())
         })
         .build()
 }

@@ -110,7 +110,6 @@ async fn place(
     let work = Work {
         order: order.clone(),
         stored,
-        resumed: false,
         steps: Vec::new(),
         answer_to: Some(asked.request),
     };

@@ -14,7 +14,8 @@
 //! both commands of a run are idempotent, and what is known after a crash in its middle is the same
 //! as after a crash before its end, namely that either may have been sent. Turning back writes the
 //! intent of every undo at once. So an order costs three writes when all goes well, and two when it
-//! is out of stock.
+//! is out of stock. The price is that whoever resumes a run must not trust that its later command
+//! was never sent: it asks before every step, and undoes the whole run when it turns back.
 //!
 //! A free order takes no step with the payment service.
 
@@ -98,6 +99,16 @@ impl Action {
             Self::Reserve => &[Undo::Release],
             Self::Authorize | Self::Commit => &[Undo::Void, Undo::Release],
             Self::Capture => &[Undo::Void, Undo::Restock],
+        }
+    }
+
+    /// What to undo when any step of this one's run may have had its effect. The held stock may have
+    /// run out after the money was set aside, so not even a refused first step clears the second.
+    const fn undo_of_run(self) -> &'static [Undo] {
+        match self {
+            Self::Reserve | Self::Authorize => Self::Authorize.undo_of_all(),
+            Self::Commit => Self::Commit.undo_of_all(),
+            Self::Capture => Self::Capture.undo_of_all(),
         }
     }
 
@@ -228,6 +239,9 @@ pub(crate) struct Saga {
     /// After this, a step without a clear outcome is given up.
     pub(crate) deadline: Timestamp,
     pub(crate) free: bool,
+    /// Whether another driver, or this one before a crash, may have sent any command of the present
+    /// run.
+    pub(crate) resumed: bool,
 }
 
 /// What to do after a step.
@@ -255,6 +269,7 @@ impl Saga {
             intent_id: None,
             deadline: placed_at.plus(forward_deadline),
             free,
+            resumed: false,
         }
     }
 
@@ -286,6 +301,8 @@ impl Saga {
                     if next.run() == action.run() {
                         Next::Go
                     } else {
+                        // Nobody can have sent a command whose intent was never written.
+                        self.resumed = false;
                         Next::WriteAndGo
                     }
                 }
@@ -294,6 +311,9 @@ impl Saga {
                     Next::End
                 }
             },
+            Verdict::Refused(reason) if self.resumed => {
+                self.turn_back(reason, action.undo_of_run())
+            }
             Verdict::Refused(reason) => self.turn_back(reason, action.undo_of_earlier()),
             Verdict::Unclear if now < self.deadline => {
                 self.position = forward(action, failed.saturating_add(1));
@@ -302,7 +322,12 @@ impl Saga {
                 }
             }
             Verdict::Rejected | Verdict::Unclear | Verdict::AlreadyCommitted => {
-                self.turn_back(action.unavailable(), action.undo_of_all())
+                let undo = if self.resumed {
+                    action.undo_of_run()
+                } else {
+                    action.undo_of_all()
+                };
+                self.turn_back(action.unavailable(), undo)
             }
         }
     }
@@ -369,6 +394,14 @@ impl Saga {
     pub(crate) fn forgive(&mut self) {
         if let Position::Backward(tasks) = &mut self.position {
             tasks.iter_mut().for_each(|task| task.failed = 0);
+        }
+    }
+
+    /// Whether the present step may have been taken before without anybody knowing.
+    pub(crate) const fn is_in_doubt(&self) -> bool {
+        match self.position {
+            Position::Forward { failed, .. } => self.resumed || failed > 0,
+            _ => false,
         }
     }
 

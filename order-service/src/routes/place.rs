@@ -92,7 +92,8 @@ impl From<OrderIn> for NewOrder {
 /// reason), else 202 with the order `pending`; `Location` says where to look.
 ///
 /// Needs the permission `OrdersCreate` and an `Idempotency-Key`: repeated, the final answer is
-/// given again and nothing happens twice. Emits `order.confirmed.v1`.
+/// given again and nothing happens twice. So a terminal that may not read orders learns the end of
+/// a pending one by repeating its request. Emits `order.confirmed.v1`.
 #[utoipa::path(
     tag = "orders", security(("bearer" = [])), request_body = OrderIn,
     params(("Idempotency-Key" = String, Header)),

@@ -21,7 +21,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::task::TaskTracker;
 
-use super::neighbours::{Doubt, Neighbours};
+use super::neighbours::Neighbours;
 use crate::domain::order::Order;
 use crate::domain::saga::{Next, Position};
 use crate::error::UseCaseError;
@@ -62,9 +62,6 @@ impl std::ops::Deref for Driver {
 pub(crate) struct Work {
     pub(crate) order: Order,
     pub(crate) stored: StoredSaga,
-    /// Whether somebody else, or this service before a crash, may have sent the commands of the
-    /// present run.
-    pub(crate) resumed: bool,
     /// Attempts that are not written yet.
     pub(crate) steps: Vec<StepRow>,
     /// The request that waits for the order's final state.
@@ -129,14 +126,9 @@ impl Driver {
         };
         let started_at = self.clock.now();
         let answer = match &work.stored.saga.position {
-            Position::Forward { action, failed } => {
-                let doubt = if work.resumed || *failed > 0 {
-                    Doubt::MayHaveHappened
-                } else {
-                    Doubt::Fresh
-                };
+            Position::Forward { action, .. } => {
                 let (order, stored) = (&work.order, &work.stored);
-                self.neighbours.act(*action, order, stored, doubt).await
+                self.neighbours.act(*action, order, stored).await
             }
             Position::Backward(tasks) => match tasks.first() {
                 Some(task) => self.neighbours.undo(task.undo, &work.order).await,
@@ -171,9 +163,7 @@ impl Driver {
         }
         work.stored.next_attempt_at = Some(now);
         work.stored.leased_until = Some(now.plus(self.settings.lease()));
-        let progress = self.write(work, now).await?;
-        work.resumed = false;
-        Ok(progress)
+        self.write(work, now).await
     }
 
     /// Writes when the next attempt is due, and waits for it if that is soon.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use common::auth::TokenSource;
 use common::ids::{IntentId, OrderId};
-use resilience::InvalidParams;
 use resilience::grpc::{ChannelParams, GrpcChannel};
+use resilience::{Breaker, BreakerState, InvalidParams};
 use tonic::{Code, Status};
 
 use crate::domain::order::Order;
@@ -102,6 +102,8 @@ enum Asked {
 pub(crate) struct Neighbours {
     inventory: Inventory,
     payment: Payment,
+    inventory_breaker: Breaker,
+    payment_breaker: Breaker,
 }
 
 impl Neighbours {
@@ -124,24 +126,29 @@ impl Neighbours {
         };
         let channel =
             |name, url: &str| GrpcChannel::try_new(name, url, params, Some(Arc::clone(tokens)));
+        let inventory = channel("inventory", inventory_url)?;
+        let payment = channel("payment", payment_url)?;
         Ok(Self {
-            inventory: Inventory::new(
-                channel("inventory", inventory_url)?,
-                settings.reservation_ttl_seconds,
-            ),
-            payment: Payment::new(channel("payment", payment_url)?),
+            inventory_breaker: inventory.breaker().clone(),
+            payment_breaker: payment.breaker().clone(),
+            inventory: Inventory::new(inventory, settings.reservation_ttl_seconds),
+            payment: Payment::new(payment),
         })
     }
 
-    /// Takes a step forward. `in_doubt` when it may have been taken before.
-    pub(crate) async fn act(
-        &self,
-        action: Action,
-        order: &Order,
-        stored: &StoredSaga,
-        doubt: Doubt,
-    ) -> Answer {
-        if doubt == Doubt::MayHaveHappened {
+    /// Whether inventory-service has been answering.
+    pub(crate) fn check_inventory(&self) -> Result<(), String> {
+        check(&self.inventory_breaker, "inventory-service")
+    }
+
+    /// Whether payment-service has been answering.
+    pub(crate) fn check_payment(&self) -> Result<(), String> {
+        check(&self.payment_breaker, "payment-service")
+    }
+
+    /// Takes a step forward. If it is in doubt whether it was taken before, asks first.
+    pub(crate) async fn act(&self, action: Action, order: &Order, stored: &StoredSaga) -> Answer {
+        if stored.saga.is_in_doubt() {
             let asked = match action {
                 Action::Reserve | Action::Commit => self.inventory.ask(action, order.id).await,
                 Action::Authorize | Action::Capture => self.payment.ask(action, order).await,
@@ -169,13 +176,11 @@ impl Neighbours {
     }
 }
 
-/// Whether a step may have been taken before, without anybody knowing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Doubt {
-    /// Its command was never sent.
-    Fresh,
-    /// It may have been sent.
-    MayHaveHappened,
+fn check(breaker: &Breaker, name: &str) -> Result<(), String> {
+    match breaker.state() {
+        BreakerState::Open => Err(format!("{name} has not been answering")),
+        BreakerState::Closed | BreakerState::HalfOpen => Ok(()),
+    }
 }
 
 /// The identity of a command: the saga (which has the order's id) and the step.

@@ -91,7 +91,6 @@ async fn take_up(
     let work = Work {
         order,
         stored,
-        resumed: true,
         steps: Vec::new(),
         answer_to: None,
     };

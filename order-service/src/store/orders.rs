@@ -208,7 +208,8 @@ pub(crate) async fn find_order_locked(
 }
 
 /// Writes the status and everything that changes with it, if the order still has the status
-/// `from`; tells whether it had.
+/// `from`; tells whether it had. What happened once is never unwritten: an event may have noted a
+/// refund since `order` was read.
 pub(crate) async fn update_status(
     tx: &mut Tx,
     order: &Order,
@@ -216,8 +217,11 @@ pub(crate) async fn update_status(
 ) -> Result<bool, StoreError> {
     let updated = ::store::execute!(
         tx,
-        "UPDATE orders SET status = $1, cancel_reason = $2, closed_at = $3, confirmed_at = $4,
-             cancel_requested_at = $5, refunded_at = $6, restocked_at = $7
+        "UPDATE orders SET status = $1, cancel_reason = $2, closed_at = $3,
+             confirmed_at = COALESCE($4, confirmed_at),
+             cancel_requested_at = COALESCE($5, cancel_requested_at),
+             refunded_at = COALESCE($6, refunded_at),
+             restocked_at = COALESCE($7, restocked_at)
          WHERE id = $8 AND status = $9",
         order.status.as_str(),
         order.cancel_reason.as_deref(),

@@ -71,6 +71,7 @@ impl SagaRow {
             intent_id: self.intent_id,
             deadline: self.deadline,
             free: order.is_free(),
+            resumed: true,
         };
         Ok(StoredSaga {
             saga,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use testkit::wait_for;
 
 use crate::harness::{Api, Surroundings, assert_books_agree, new_key};
-use crate::neighbours::Trouble;
+use crate::neighbours::{Trouble, World};
 use crate::process::Process;
 
 /// Short, because a killed process leaves its leases behind.
@@ -14,13 +14,14 @@ const SETTINGS: [(&str, &str); 2] = [
     ("ORDER__SAGA__LEASE_MS", "901"),
 ];
 
-/// Kills the process while `step` is under way, then checks what the next process makes of it.
+/// Kills the process while `step` is under way, does what happens `meanwhile`, then checks what the
+/// next process makes of it.
 async fn kill_in(
     around: &Surroundings,
     api: &mut Api,
     process: Process,
-    step: &'static str,
-    hold: Trouble,
+    (step, hold): (&'static str, Trouble),
+    meanwhile: impl Fn(&World),
 ) -> (Process, Value) {
     let world = &around.world;
     world.trouble(step, &[hold]);
@@ -32,6 +33,7 @@ async fn kill_in(
     process.kill();
     assert!(call.await.unwrap().is_err(), "an answer from the dead");
     world.go_on();
+    meanwhile(world);
 
     let process = Process::start(&around.environment).await;
     *api = api.at(process.address);
@@ -59,7 +61,7 @@ async fn a_saga_killed_in_any_step_is_finished_by_the_next_process() {
     let mut placed = 0;
     for step in ["reserve", "authorize", "commit", "capture"] {
         for hold in [Trouble::HoldBefore, Trouble::HoldAfter] {
-            let (next, order) = kill_in(&around, &mut api, process, step, hold).await;
+            let (next, order) = kill_in(&around, &mut api, process, (step, hold), |_| {}).await;
             process = next;
             placed += 1;
             assert_eq!(order["status"], "confirmed", "{step} {hold:?}");
@@ -82,12 +84,24 @@ async fn a_saga_killed_while_it_undoes_is_undone_by_the_next_process() {
     ] {
         for hold in [Trouble::HoldBefore, Trouble::HoldAfter] {
             around.world.trouble(refused, &[Trouble::Refuse]);
-            let (next, order) = kill_in(&around, &mut api, process, undo, hold).await;
+            let (next, order) = kill_in(&around, &mut api, process, (undo, hold), |_| {}).await;
             process = next;
             assert_eq!(order["status"], "cancelled", "{refused} {undo} {hold:?}");
             around.world.heal();
         }
     }
+    assert_all_told(&around, &api, 0).await;
+}
+
+#[tokio::test]
+async fn money_set_aside_before_a_crash_is_let_go_when_the_hold_ran_out_meanwhile() {
+    let around = Surroundings::new(&SETTINGS).await;
+    let process = Process::start(&around.environment).await;
+    let mut api = Api::open(process.address, &around.identity).await;
+    let killed_in = ("authorize", Trouble::HoldAfter);
+    let expire = |world: &World| world.expire_holds();
+    let (_process, order) = kill_in(&around, &mut api, process, killed_in, expire).await;
+    assert_eq!(order["cancel_reason"], "reservation_expired");
     assert_all_told(&around, &api, 0).await;
 }
 

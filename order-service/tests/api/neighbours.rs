@@ -133,6 +133,13 @@ impl World {
         self.go_on.send_modify(|round| *round += 1);
     }
 
+    /// Everything held falls back to the stock.
+    pub(crate) fn expire_holds(&self) {
+        for books in self.state().books.values_mut().filter(|books| books.held) {
+            (books.held, books.expired) = (false, true);
+        }
+    }
+
     pub(crate) fn books(&self, order: &str) -> Books {
         self.state().books.get(order).cloned().unwrap_or_default()
     }
