@@ -61,6 +61,5 @@ CREATE TABLE refunds (
     refunded_total bigint NOT NULL,
     order_id uuid NOT NULL,
     amount bigint NOT NULL,
-    PRIMARY KEY (intent_id, refunded_total)
+    PRIMARY KEY (order_id, intent_id, refunded_total)
 );
-CREATE INDEX refunds_by_order ON refunds (order_id);

@@ -92,7 +92,7 @@ pub(crate) async fn fingerprint(tx: &mut Tx) -> Result<Fingerprint, StoreError> 
         tx,
         RefundRow,
         "SELECT intent_id, refunded_total, order_id, amount FROM refunds
-         ORDER BY intent_id, refunded_total"
+         ORDER BY order_id, intent_id, refunded_total"
     )?;
     refunds.iter().for_each(|row| digest.row(row));
     let hash = digest.context.finish();
