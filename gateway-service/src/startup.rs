@@ -55,6 +55,7 @@ impl Application {
             stopping,
         })
         .context("the server cannot start")?;
+        board.set_own_address(server.address());
         tokio::spawn(gateway.local.metrics.clone().run_upkeep());
         run_checks(&directory, &board, &own.status, &shutdown);
         tokio::spawn(keep(gateway, own.docs, shutdown.clone()));

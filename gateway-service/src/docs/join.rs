@@ -51,7 +51,7 @@ impl Joined {
         mut document: Value,
         is_public: impl Fn(&str) -> bool,
     ) {
-        let naming = Naming::of(service, &document);
+        let naming = Naming::of(service, &document, &is_public);
         naming.rename_references(&mut document);
         let inherited = document.get("security").cloned();
         for (path, mut item) in entries(document.get_mut("paths")) {
@@ -109,12 +109,12 @@ struct Naming {
     service: String,
     /// Its security schemes that are the common bearer scheme under some name.
     bearer_schemes: Vec<String>,
-    /// Operation ids that it uses more than once.
+    /// Operation ids that it uses more than once on public paths.
     repeated_ids: Vec<String>,
 }
 
 impl Naming {
-    fn of(service: &str, document: &Value) -> Self {
+    fn of(service: &str, document: &Value, is_public: impl Fn(&str) -> bool) -> Self {
         let schemes = document.pointer("/components/securitySchemes");
         let schemes = schemes.and_then(Value::as_object).into_iter().flatten();
         let is_bearer = |scheme: &Value| {
@@ -124,7 +124,11 @@ impl Naming {
         let bearer_schemes = schemes.filter(|(_, scheme)| is_bearer(scheme));
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         let paths = document.get("paths").and_then(Value::as_object);
-        for item in paths.into_iter().flat_map(Map::values) {
+        let public = paths
+            .into_iter()
+            .flatten()
+            .filter(|(path, _)| is_public(path));
+        for (_, item) in public {
             for id in METHODS
                 .iter()
                 .filter_map(|method| item.get(method)?.get("operationId")?.as_str())

@@ -1,6 +1,7 @@
 //! What is known of each service: written by its checker, read by everybody.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use common::clock::Clock;
@@ -43,6 +44,7 @@ pub(crate) struct Board {
     pub(super) clock: Clock,
     entries: Vec<Mutex<Entry>>,
     changes: watch::Sender<u64>,
+    own_address: OnceLock<SocketAddr>,
 }
 
 impl Board {
@@ -63,7 +65,17 @@ impl Board {
             clock,
             entries: directory.iter().map(entry).collect(),
             changes: watch::Sender::new(0),
+            own_address: OnceLock::new(),
         }
+    }
+
+    /// Says where the gateway itself listens; only the first time counts.
+    pub(crate) fn set_own_address(&self, address: SocketAddr) {
+        let _known = self.own_address.set(address);
+    }
+
+    pub(super) fn own_address(&self) -> Option<SocketAddr> {
+        self.own_address.get().copied()
     }
 
     /// Counts the comings and goings of services.
@@ -87,14 +99,19 @@ impl Board {
             .collect()
     }
 
-    /// Writes down what a check of the service found.
-    pub(super) fn write(&self, service: &Service, finding: Finding, latency: Duration) {
+    /// Writes down what a check of the service found, and gives the status it has now.
+    pub(super) fn write(
+        &self,
+        service: &Service,
+        finding: Finding,
+        latency: Duration,
+    ) -> ServiceStatus {
         let found = self
             .entries
             .iter()
             .find(|entry| lock(entry).service.name() == service.name());
         let Some(mut entry) = found.map(lock) else {
-            return;
+            return ServiceStatus::Unknown;
         };
         let good = matches!(finding, Finding::Good { .. });
         service.set_refuses_work(matches!(finding, Finding::Refuses { .. }));
@@ -132,6 +149,7 @@ impl Board {
         if turned || restarted {
             self.changes.send_modify(|count| *count += 1);
         }
+        status
     }
 }
 

@@ -9,6 +9,7 @@ use resilience::Jitter;
 use tokio::time::sleep;
 
 use super::board::{Board, Finding};
+use super::verdict::ServiceStatus;
 use crate::directory::{Directory, Service};
 use crate::fetch::{FetchError, Fetched, fetch};
 use crate::settings::{StatusSettings, millis};
@@ -35,14 +36,17 @@ pub(crate) fn run(
 }
 
 async fn watch(service: &Service, board: &Board, settings: &StatusSettings, mut jitter: Jitter) {
-    let interval = millis(settings.interval_ms);
-    // Nine tenths to eleven tenths of the interval: replicas do not ask in step.
-    let (least, spread) = (interval * 9 / 10, interval / 5);
     loop {
         let started = Instant::now();
         let finding = check(service, settings).await;
-        board.write(service, finding, started.elapsed());
-        let pause = least + jitter.up_to(spread);
+        let status = board.write(service, finding, started.elapsed());
+        let interval = match status {
+            ServiceStatus::Healthy => millis(settings.interval_ms),
+            // One that is away is expected back: its return should be seen soon.
+            _ => millis(settings.interval_ms) / 4,
+        };
+        // Nine tenths to eleven tenths of the interval: replicas do not ask in step.
+        let pause = interval * 9 / 10 + jitter.up_to(interval / 5);
         sleep(pause.saturating_sub(started.elapsed())).await;
     }
 }

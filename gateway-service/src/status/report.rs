@@ -80,12 +80,16 @@ impl Board {
     pub(crate) fn report(&self) -> SystemOut {
         let now = self.clock.now();
         let behind: Vec<ServiceOut> = self.entries().into_iter().map(shown).collect();
+        let own = self.own_address().map(|address| InstanceOut {
+            url: format!("http://{address}"),
+            status: ServiceStatus::Healthy,
+        });
         let gateway = ServiceOut {
             name: "gateway",
             status: ServiceStatus::Healthy,
             latency_ms: Some(0),
             version: Some(env!("CARGO_PKG_VERSION").to_owned()),
-            instances: Vec::new(),
+            instances: own.into_iter().collect(),
             last_check: Some(now),
             detail: None,
         };
