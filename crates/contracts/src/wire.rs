@@ -7,6 +7,10 @@ use std::str::FromStr;
 use common::money::{Currency, Money};
 use tonic::Status;
 
+/// The `decline_code` of an authorization that the provider never judged, because it could not be
+/// reached: not the card's fault, and worth another try later.
+pub const PROVIDER_UNAVAILABLE: &str = "provider_unavailable";
+
 /// Reads an id from its text form.
 ///
 /// # Errors

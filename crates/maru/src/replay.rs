@@ -6,10 +6,12 @@
 //! until an answer is known. At the end every order is confirmed, cancelled, refused or, said
 //! loudly, unresolved.
 
+mod acknowledged;
 mod place;
 mod source;
 mod tally;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,12 +19,14 @@ use std::time::Duration;
 use common::clock::Clock;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use crate::client::{Gateway, GatewayArgs, RetryPolicy};
 use crate::demo::stock::{self, Delivery, Store};
 use crate::output::{complain, say};
+use crate::progress::show_counters;
+use acknowledged::Acknowledged;
 use place::Placing;
 use source::{Replayed, read_orders};
 use tally::{SharedTally, Summary};
@@ -71,6 +75,9 @@ pub struct OrdersArgs {
     /// Names the run; the same name places the same orders no second time [default: random]
     #[arg(long)]
     pub run_id: Option<String>,
+    /// List the orders that the server acknowledged here, for `maru verify --acknowledged`
+    #[arg(long, value_name = "FILE")]
+    pub acknowledged: Option<PathBuf>,
     /// Print the summary as JSON
     #[arg(long)]
     pub json: bool,
@@ -124,11 +131,15 @@ async fn replay(args: OrdersArgs) -> anyhow::Result<Summary> {
         tokens: args.tokens.clone(),
         settle_timeout: Duration::from_secs(args.settle_timeout),
         tally: SharedTally::default(),
+        acknowledged: Acknowledged::begin(args.acknowledged.as_deref())?,
     });
-    let counter = tokio::spawn(show(Arc::clone(&placing)));
+    let shown = Arc::clone(&placing);
+    let counter = show_counters(move || shown.tally.snapshot().to_string());
     let started = Instant::now();
-    let placed_in = place_all(&placing, orders, &args).await;
-    counter.abort();
+    let placed_in = tokio::select! {
+        placed_in = Box::pin(place_all(&placing, orders, &args)) => placed_in,
+        never = counter => match never {},
+    };
     let read = reader.await?;
     let tally = placing.tally.snapshot();
     if tally.due == 0 {
@@ -240,25 +251,5 @@ impl Schedule {
         #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 orders")]
         let seconds = number as f64 / self.rate;
         self.start + Duration::from_secs_f64(seconds)
-    }
-}
-
-/// Shows the counters: in place on a terminal, as a line now and then elsewhere.
-async fn show(placing: Arc<Placing>) {
-    use std::io::{IsTerminal as _, Write as _};
-    let is_terminal = std::io::stderr().is_terminal();
-    let every = Duration::from_secs(if is_terminal { 1 } else { 5 });
-    let mut ticks = interval(every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks.tick().await;
-    loop {
-        ticks.tick().await;
-        let line = placing.tally.snapshot().to_string();
-        if is_terminal {
-            let mut terminal = std::io::stderr().lock();
-            let _gone_reader = write!(terminal, "\r\x1b[2K{line}").and_then(|()| terminal.flush());
-        } else {
-            complain(line);
-        }
     }
 }

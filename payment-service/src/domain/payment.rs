@@ -10,7 +10,7 @@ use super::intent::{Intent, IntentState};
 use super::operation::{Kind, Operation, OperationId, Request, Settlement};
 
 /// Code of an authorization that never reached the provider.
-pub(crate) const PROVIDER_UNAVAILABLE: &str = "provider_unavailable";
+pub(crate) use contracts::wire::PROVIDER_UNAVAILABLE;
 
 /// What is to become of an order's money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use common::ids::{ItemId, OrderId, StoreId};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
+use super::acknowledged::Acknowledged;
 use super::source::Replayed;
 use super::tally::{Fate, SharedTally};
 use crate::client::{ClientError, Gateway};
@@ -23,6 +24,7 @@ pub(super) struct Placing {
     pub(super) tokens: Vec<String>,
     pub(super) settle_timeout: Duration,
     pub(super) tally: SharedTally,
+    pub(super) acknowledged: Acknowledged,
 }
 
 #[derive(Serialize)]
@@ -60,6 +62,18 @@ enum Status {
     Confirmed,
     Cancelling,
     Cancelled,
+}
+
+impl Status {
+    /// The text on the wire.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Confirmed => "confirmed",
+            Self::Cancelling => "cancelling",
+            Self::Cancelled => "cancelled",
+        }
+    }
 }
 
 impl OrderOut {
@@ -106,7 +120,10 @@ impl Placing {
             let left = deadline.saturating_duration_since(Instant::now());
             let call = self.gateway.post("/api/orders").key(&key).patience(left);
             let error = match call.json(&body).send().await {
-                Ok(answer) => return Ok(answer.body),
+                Ok(answer) => {
+                    self.acknowledge(&answer.body);
+                    return Ok(answer.body);
+                }
                 Err(error) => error,
             };
             if let ClientError::Refused { problem, .. } = &error
@@ -122,6 +139,10 @@ impl Placing {
             sleep(wait).await;
             wait = (wait * 2).min(LONGEST_WAIT);
         }
+    }
+
+    fn acknowledge(&self, order: &OrderOut) {
+        self.acknowledged.record(order.id, order.status.as_str());
     }
 
     fn body<'a>(&'a self, order: &'a Replayed, number: u64) -> OrderIn<'a> {
@@ -160,7 +181,10 @@ impl Placing {
                 .await
             {
                 Ok(answer) => match answer.body.fate() {
-                    Some(fate) => return fate,
+                    Some(fate) => {
+                        self.acknowledge(&answer.body);
+                        return fate;
+                    }
                     None => "still pending".clone_into(&mut last),
                 },
                 // Even a 404 is asked again: an order that was acknowledged must be there.

@@ -6,6 +6,7 @@ use contracts::payment_v1::{
     AuthorizeOutcome, AuthorizeReply, AuthorizeRequest, CaptureOutcome, CaptureRequest,
     GetIntentReply, GetIntentRequest, IntentState, VoidOutcome, VoidRequest,
 };
+use contracts::wire::PROVIDER_UNAVAILABLE;
 use resilience::grpc::GrpcChannel;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -145,10 +146,9 @@ fn done_with_intent(intent_id: &str) -> Answer {
 }
 
 fn declined(code: &str) -> Answer {
-    let code = if code.is_empty() {
-        "payment_declined"
-    } else {
-        code
-    };
-    Answer::new(Verdict::Refused(CancelReason::PaymentDeclined), code)
+    match code {
+        PROVIDER_UNAVAILABLE => Answer::refused(CancelReason::PaymentUnavailable),
+        "" => Answer::refused(CancelReason::PaymentDeclined),
+        code => Answer::new(Verdict::Refused(CancelReason::PaymentDeclined), code),
+    }
 }

@@ -1,0 +1,9 @@
+//! The whole system from outside: real binaries, started by the launcher, used through the gateway.
+//!
+//! Runs on the profile of `MARU_TEST_PROFILE`, like every suite. It needs the services' binaries
+//! beside `maru`: `cargo build --workspace --bins`.
+
+mod buyers;
+mod chaos;
+mod system;
+mod walk;
