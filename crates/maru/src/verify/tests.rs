@@ -92,6 +92,8 @@ async fn damaged_orders_are_noticed() {
                   WHERE status = 'confirmed' AND origin = 'live'";
     check(order, unpaid, &[3, 7]).await;
     check(order, "UPDATE sagas SET idempotency_key = 'same'", &[4]).await;
+    let lost = "UPDATE idempotency_keys SET key = 'lost' WHERE key = 'key-2'";
+    check(order, lost, &[4]).await;
     let stuck = "UPDATE sagas SET position = 'capture' WHERE position = 'confirmed'";
     check(order, stuck, &[6]).await;
     let waiting = "UPDATE orders SET status = 'cancelling' \

@@ -195,6 +195,17 @@ async fn insert_saga(tx: &mut Tx, order: u128, position: &'static str) {
         id(order), position, store::json(serde_json::json!([])), NOW, format!("key-{order}")
     )
     .expect("inserted");
+    // One key was answered, the other's answer was lost.
+    let answered = (position == "confirmed").then_some(201_i64);
+    store::execute!(
+        tx,
+        "INSERT INTO idempotency_keys (caller, method, path, key, body_hash, status, created_at) \
+         VALUES ('caller', 'POST', '/api/orders', $1, 'h', $2, $3)",
+        format!("key-{order}"),
+        answered,
+        NOW
+    )
+    .expect("inserted");
 }
 
 async fn fill_payments(tx: &mut Tx) {
