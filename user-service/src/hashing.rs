@@ -4,16 +4,17 @@
 //! milliseconds. A semaphore bounds how many are computed at once, a second one how many logins wait
 //! for a turn; whoever comes later is answered at once that the service is busy.
 
+mod memory;
+
 use std::sync::Arc;
 use std::time::Instant;
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
-use argon2::{
-    ARGON2ID_IDENT, Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version,
-};
+use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Params, Version};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::memory::MemoryPool;
 use crate::keys::random;
 use crate::settings::HashingSettings;
 
@@ -28,12 +29,14 @@ pub(crate) struct Busy;
 /// A hash could not be computed: no memory, a damaged hash in the database, a fault of this program.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HashingError {
-    #[error("a password could not be hashed")]
-    Hash(#[from] argon2::password_hash::Error),
+    #[error("the parameters of a password hash cannot be read")]
+    Params(#[from] argon2::password_hash::Error),
     #[error("a stored password hash cannot be read")]
     Stored(#[from] argon2::password_hash::phc::Error),
-    #[error("the parameters of argon2 are refused")]
-    Params(#[from] argon2::Error),
+    #[error("argon2 refuses the parameters")]
+    Argon2(#[from] argon2::Error),
+    #[error("a stored password hash lacks its salt or output")]
+    Incomplete,
     #[error("a hashing task was lost")]
     Task(#[from] tokio::task::JoinError),
 }
@@ -43,7 +46,8 @@ pub(crate) enum HashingError {
 pub(crate) struct Hasher(Arc<Inner>);
 
 struct Inner {
-    argon2: Argon2<'static>,
+    params: Params,
+    memory: MemoryPool,
     /// One permit per hash under way.
     turns: Arc<Semaphore>,
     /// One permit per login under way or waiting.
@@ -82,7 +86,8 @@ impl Hasher {
         };
         let dummy = dummy_hash(&params)?;
         Ok(Self(Arc::new(Inner {
-            argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
+            memory: MemoryPool::new(params.block_count()),
+            params,
             turns: Arc::new(Semaphore::new(parallel)),
             places: Arc::new(Semaphore::new(parallel.saturating_add(settings.queue))),
             dummy,
@@ -98,6 +103,11 @@ impl Hasher {
         let turn = turn.expect("the semaphore is never closed");
         Ok(Turn { inner, turn, place })
     }
+
+    /// Gives memory back to the system that no hash has needed since the last call.
+    pub(crate) fn release_unused_memory(&self) {
+        self.0.memory.release_unused();
+    }
 }
 
 impl Turn {
@@ -109,17 +119,10 @@ impl Turn {
     ) -> Result<(Self, Verification), HashingError> {
         self.blocking(move |inner| {
             let hash = PasswordHash::new(stored.as_deref().unwrap_or(&inner.dummy))?;
-            let verified = inner
-                .argon2
-                .verify_password(password.expose_secret().as_bytes(), &hash);
-            let matches = match verified {
-                Ok(()) => stored.is_some(),
-                Err(argon2::password_hash::Error::PasswordInvalid) => false,
-                Err(error) => return Err(error.into()),
-            };
+            let equal = inner.matches(&password, &hash)?;
             Ok(Verification {
-                matches,
-                outdated: is_outdated(&hash, inner.argon2.params()),
+                matches: equal && stored.is_some(),
+                outdated: is_outdated(&hash, &inner.params),
             })
         })
         .await
@@ -128,10 +131,10 @@ impl Turn {
     /// A hash of `password` with today's parameters and a new salt, in PHC string format.
     pub(crate) async fn hash(self, password: SecretString) -> Result<(Self, String), HashingError> {
         self.blocking(move |inner| {
-            let password = password.expose_secret().as_bytes();
-            let salt = random::<SALT_BYTES>();
-            let hash = inner.argon2.hash_password_with_salt(password, &salt)?;
-            Ok(hash.to_string())
+            let salt = Salt::new(&random::<SALT_BYTES>())?;
+            let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, inner.params.clone());
+            let output = inner.compute(&argon2, &password, &salt)?;
+            Ok(to_phc(&inner.params, salt, output)?.to_string())
         })
         .await
     }
@@ -153,6 +156,38 @@ impl Turn {
     }
 }
 
+impl Inner {
+    fn matches(&self, password: &SecretString, hash: &PasswordHash) -> Result<bool, HashingError> {
+        let algorithm = Algorithm::try_from(hash.algorithm.as_str())?;
+        let version = hash.version.map(Version::try_from).transpose()?;
+        let params = Params::try_from(hash)?;
+        let argon2 = Argon2::new(algorithm, version.unwrap_or_default(), params);
+        let (Some(salt), Some(expected)) = (&hash.salt, &hash.hash) else {
+            return Err(HashingError::Incomplete);
+        };
+        let output = self.compute(&argon2, password, salt)?;
+        // Outputs are compared in constant time.
+        Ok(output == *expected)
+    }
+
+    fn compute(
+        &self,
+        argon2: &Argon2<'_>,
+        password: &SecretString,
+        salt: &Salt,
+    ) -> Result<Output, HashingError> {
+        let params = argon2.params();
+        let length = params.output_len().unwrap_or(HASH_BYTES);
+        let password = password.expose_secret().as_bytes();
+        let mut output = [0; Output::MAX_LENGTH];
+        let output = output.get_mut(..length).ok_or(HashingError::Incomplete)?;
+        self.memory.with(params.block_count(), |memory| {
+            argon2.hash_password_into_with_memory(password, salt, output, memory)
+        })?;
+        Ok(Output::new(output)?)
+    }
+}
+
 impl std::fmt::Debug for Turn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Turn")
@@ -171,14 +206,19 @@ fn is_outdated(hash: &PasswordHash, params: &Params) -> bool {
 
 /// A hash with these parameters that was never computed, so that no password is known to match.
 fn dummy_hash(params: &Params) -> Result<String, HashingError> {
-    let hash = PasswordHash {
+    let salt = Salt::new(&random::<SALT_BYTES>())?;
+    let output = Output::new(&random::<HASH_BYTES>())?;
+    Ok(to_phc(params, salt, output)?.to_string())
+}
+
+fn to_phc(params: &Params, salt: Salt, output: Output) -> Result<PasswordHash, HashingError> {
+    Ok(PasswordHash {
         algorithm: ARGON2ID_IDENT,
         version: Some(Version::V0x13.into()),
         params: ParamsString::try_from(params)?,
-        salt: Some(Salt::new(&random::<SALT_BYTES>())?),
-        hash: Some(Output::new(&random::<HASH_BYTES>())?),
-    };
-    Ok(hash.to_string())
+        salt: Some(salt),
+        hash: Some(output),
+    })
 }
 
 #[cfg(test)]
@@ -220,6 +260,19 @@ mod tests {
         check("correct horsf", Some(&hash), false).await;
         check("", Some(&hash), false).await;
         check("correct horse", None, false).await;
+    }
+
+    #[tokio::test]
+    async fn a_hash_is_the_one_that_others_compute() {
+        use argon2::PasswordVerifier as _;
+        let hasher = hasher(2, 1, 0);
+        for password in ["correct horse", "battery staple"] {
+            let turn = hasher.turn().await.unwrap();
+            let (_turn, hash) = turn.hash(password.into()).await.unwrap();
+            let hash = PasswordHash::new(&hash).unwrap();
+            let verified = Argon2::default().verify_password(password.as_bytes(), &hash);
+            assert!(verified.is_ok(), "{password}");
+        }
     }
 
     #[tokio::test]

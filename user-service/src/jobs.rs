@@ -12,6 +12,7 @@ use crate::store::{known_addresses, sessions};
 
 const PURGE_INTERVAL: Duration = Duration::from_secs(3_600);
 const RELOAD_INTERVAL: Duration = Duration::from_secs(30);
+const RELEASE_INTERVAL: Duration = Duration::from_secs(10);
 /// An address not used for this long is a stranger's again.
 const ADDRESS_MEMORY: Duration = Duration::from_secs(90 * 24 * 3_600);
 
@@ -25,6 +26,11 @@ pub(crate) fn start(state: &web::Data<AppState>, shutdown: &Shutdown) {
                 tracing::warn!(error = %ErrorChain(&error), "ended sessions could not be deleted");
             }
         }
+    }));
+    let hasher = state.hasher.clone();
+    tokio::spawn(repeat(RELEASE_INTERVAL, shutdown.clone(), move || {
+        hasher.release_unused_memory();
+        std::future::ready(())
     }));
     let keyring = state.keyring.clone();
     tokio::spawn(repeat(RELOAD_INTERVAL, shutdown.clone(), move || {

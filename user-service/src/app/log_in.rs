@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use common::ids::UserId;
 use common::time::Timestamp;
 use secrecy::SecretString;
 use store::Tx;
@@ -81,18 +82,30 @@ async fn try_log_in(state: &AppState, login: Login) -> Result<Tokens, SessionErr
         None
     };
 
+    let tokens = admit(state, &attempt, credentials.id, rehash).await?;
+    state.throttle.succeeded(&attempt).await;
+    Ok(tokens)
+}
+
+/// Opens a session of the account and remembers its address.
+async fn admit(
+    state: &AppState,
+    attempt: &Attempt,
+    id: UserId,
+    rehash: Option<Rehash>,
+) -> Result<Tokens, SessionError> {
     let mut tx = state.db.begin().await?;
-    let account = accounts::find_account_locked(&mut tx, credentials.id).await?;
+    // Locked, so that an account which is being disabled does not get a session that outlives it.
+    let account = accounts::find_account_locked(&mut tx, id).await?;
     let account = account.filter(|account| !account.disabled);
     let account = account.ok_or(SessionError::BadCredentials)?;
     if let Some(Rehash { old, new }) = rehash {
-        accounts::update_password_hash(&mut tx, account.id, &old, &new).await?;
+        accounts::update_password_hash(&mut tx, id, &old, &new).await?;
     }
     let now = state.clock.now();
-    known_addresses::remember(&mut tx, account.id, attempt.address_key(), now).await?;
+    known_addresses::remember(&mut tx, id, attempt.address_key(), now).await?;
     let tokens = open_session(state, &mut tx, &account, now).await?;
     tx.commit().await?;
-    state.throttle.succeeded(&attempt).await;
     Ok(tokens)
 }
 
