@@ -1,4 +1,4 @@
-//! Waiting until nothing is under way: no saga, no cancellation, no undelivered event.
+//! Waiting until nothing is under way: no saga, no cancellation, no event that was not taken in.
 
 use std::fmt;
 use std::time::Duration;
@@ -20,16 +20,19 @@ pub(super) struct Unsettled {
     pub(super) cancellations: i64,
     /// Operations whose outcome the payment provider has not told.
     pub(super) operations: i64,
-    /// Events that some subscriber has not acknowledged.
+    /// Events that some subscriber, or the broker, has not acknowledged.
     pub(super) events: i64,
+    /// Orders whose events the broker has and analytics has not taken in.
+    pub(super) unread_orders: i64,
 }
 
 impl fmt::Display for Unsettled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} sagas, {} cancellations, {} payment operations and {} events",
-            self.sagas, self.cancellations, self.operations, self.events
+            "{} sagas, {} cancellations, {} payment operations, {} events and {} orders unknown to \
+             analytics",
+            self.sagas, self.cancellations, self.operations, self.events, self.unread_orders
         )
     }
 }
@@ -74,5 +77,23 @@ async fn look(databases: &Databases) -> Result<Unsettled> {
         )?;
         unsettled.events += events;
     }
+    unsettled.unread_orders = unread_orders(databases).await?;
     Ok(unsettled)
+}
+
+/// By how many orders the read model is behind or ahead.
+async fn unread_orders(databases: &Databases) -> Result<i64> {
+    let mut tx = databases.read(ServiceName::Order).await?;
+    let (confirmed,) = store::fetch_one!(
+        tx,
+        (i64,),
+        "SELECT CAST(COUNT(*) AS bigint) FROM orders WHERE status = 'confirmed'"
+    )?;
+    let mut tx = databases.read(ServiceName::Analytics).await?;
+    let (counted,) = store::fetch_one!(
+        tx,
+        (i64,),
+        "SELECT CAST(COUNT(*) AS bigint) FROM sales_orders"
+    )?;
+    Ok((confirmed - counted).abs())
 }
