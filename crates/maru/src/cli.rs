@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{config, demo, import, replay, status, up, verify};
+use crate::{config, demo, import, replay, simulate, status, up, verify};
 
 /// Maru: the operations backend of a chain of restaurants and stores.
 #[derive(Debug, Parser)]
@@ -31,6 +31,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Place imported orders again, as live ones
     Replay(replay::ReplayArgs),
+    /// Play devices that publish readings over MQTT
+    Simulate(simulate::SimulateArgs),
 }
 
 /// Runs the chosen command. An error is said in one line on standard error and ends with 1.
@@ -43,6 +45,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Import(args) => Box::pin(import::run(args)).await,
         Command::Demo(args) => Box::pin(demo::run(args)).await,
         Command::Replay(args) => Box::pin(replay::run(args)).await,
+        Command::Simulate(args) => Box::pin(simulate::run(args)).await,
     };
     outcome.unwrap_or_else(|error| {
         crate::output::complain(format_args!("maru: {error:#}"));

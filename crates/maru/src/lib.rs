@@ -11,6 +11,7 @@ pub mod import;
 pub mod output;
 mod progress;
 pub mod replay;
+pub mod simulate;
 pub mod status;
 pub mod up;
 pub mod verify;

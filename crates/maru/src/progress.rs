@@ -1,12 +1,13 @@
 //! Progress of a long command: a bar on a terminal, a line now and then elsewhere.
 
-use std::io::IsTerminal as _;
+use std::convert::Infallible;
+use std::io::{IsTerminal as _, Write as _};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::output::complain;
 
@@ -68,6 +69,39 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+/// Shows a line of counters for as long as it is awaited: in place on a terminal, as a line of its
+/// own now and then elsewhere. When dropped it takes the line off the terminal.
+pub(crate) async fn show_counters(mut line: impl FnMut() -> String) -> Infallible {
+    let is_terminal = std::io::stderr().is_terminal();
+    let every = Duration::from_secs(if is_terminal { 1 } else { 5 });
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.tick().await;
+    let _cleared_at_end = is_terminal.then_some(ClearLine);
+    loop {
+        ticks.tick().await;
+        if is_terminal {
+            write_in_place(&line());
+        } else {
+            complain(line());
+        }
+    }
+}
+
+/// Leaves an empty line where the counters were.
+struct ClearLine;
+
+impl Drop for ClearLine {
+    fn drop(&mut self) {
+        write_in_place("");
+    }
+}
+
+fn write_in_place(line: &str) {
+    let mut terminal = std::io::stderr().lock();
+    let _gone_reader = write!(terminal, "\r\x1b[2K{line}").and_then(|()| terminal.flush());
 }
 
 /// `5000/21350 orders, 23 %, 1250/s, 13 s left`

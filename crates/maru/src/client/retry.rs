@@ -33,7 +33,7 @@ impl Default for RetryPolicy {
 impl RetryPolicy {
     /// The wait before repetition number `repetition` (from 0): exponential with full jitter over
     /// its upper half, so that many clients do not come back in step.
-    pub(super) fn wait(&self, repetition: u32) -> Duration {
+    pub(crate) fn wait(&self, repetition: u32) -> Duration {
         let doubled = self.first_wait.saturating_mul(1 << repetition.min(16));
         let ceiling = doubled.min(self.longest_wait);
         ceiling.mul_f64(rand::rng().random_range(0.5..=1.0))

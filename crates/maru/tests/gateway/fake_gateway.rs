@@ -29,6 +29,8 @@ pub(crate) struct World {
     /// By idempotency key.
     pub(crate) live: BTreeMap<String, Live>,
     pub(crate) devices: BTreeMap<String, Value>,
+    /// Of the devices, by id.
+    pub(crate) passwords: BTreeMap<String, String>,
     /// Refuse these external ids with 422 for the whole request.
     pub(crate) poisoned: BTreeSet<String>,
     /// Live orders stay pending for ever.
@@ -286,14 +288,17 @@ impl World {
             ("POST", ["api", "iot", "devices"]) => {
                 let device: Value = parse(body)?;
                 let id = device["id"].as_str().unwrap_or_default().to_owned();
-                if self.devices.insert(id, device).is_some() {
-                    return Err(problem(409, "device_exists"));
+                if self.devices.contains_key(&id) {
+                    return Err(problem(409, "already_exists"));
                 }
-                Ok((
-                    201,
-                    json!({"mqtt": {"username": "u", "password": "p"}}),
-                    None,
-                ))
+                self.devices.insert(id.clone(), device);
+                Ok((201, self.credentials(&id), None))
+            }
+            ("POST", ["api", "iot", "devices", id, "credentials"]) => {
+                if !self.devices.contains_key(*id) {
+                    return Err(problem(404, "not_found"));
+                }
+                Ok(ok(self.credentials(id)))
             }
             ("POST", ["api", "orders", "import"]) => self.import(body),
             ("GET", ["api", "orders"]) => Ok(self.list_imported(query)),
@@ -370,6 +375,16 @@ impl World {
         Ok(ok(
             json!({"created": created, "duplicates": duplicates, "rejected": rejected}),
         ))
+    }
+
+    /// A device with a new password; the old one is void.
+    fn credentials(&mut self, id: &str) -> Value {
+        self.issued += 1;
+        let password = format!("p{}", self.issued);
+        self.passwords.insert(id.to_owned(), password.clone());
+        let store = self.devices[id]["store_id"].as_str().unwrap_or_default();
+        let topic = format!("maru/{store}/{id}/telemetry");
+        json!({"id": id, "mqtt": {"username": id, "password": password, "topic": topic}})
     }
 
     fn list_imported(&self, query: &str) -> Reply {

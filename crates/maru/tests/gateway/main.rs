@@ -6,6 +6,9 @@ mod client;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+#[cfg(unix)]
+mod fake_broker;
+#[cfg(test)]
 mod fake_gateway;
 #[cfg(test)]
 mod import;
@@ -15,3 +18,6 @@ mod import_resume;
 mod program;
 #[cfg(test)]
 mod replay;
+#[cfg(test)]
+#[cfg(unix)]
+mod simulate;
