@@ -206,14 +206,20 @@ impl Prepared {
         }
     }
 
-    /// Names this import: the same for the same map, files, gateway and batches.
+    /// Names this import: the same for the same map, files, menu, gateway and batches.
     fn fingerprint(&self, map: &[u8], gateway: &str, batch_size: usize) -> anyhow::Result<String> {
         let mut whole = digest::Context::new(&digest::SHA256);
         whole.update(map);
         for name in self.plan.folder.names() {
             whole.update(&sequence::digest_of(self.plan.folder.file(name)?)?);
         }
-        whole.update(format!("{batch_size} {gateway}").as_bytes());
+        // What the server refused of the menu decides which orders there are.
+        for (key, _) in self.catalogue.sorted_items() {
+            whole.update(key.as_bytes());
+            whole.update(b"\n");
+        }
+        let version = env!("CARGO_PKG_VERSION");
+        whole.update(format!("{batch_size} {version} {gateway}").as_bytes());
         let mut text = String::new();
         for byte in whole.finish().as_ref() {
             write!(text, "{byte:02x}")?;

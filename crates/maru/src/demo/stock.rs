@@ -113,10 +113,10 @@ impl Delivery<'_> {
     }
 }
 
-/// Base units that one dish takes of a product at the most.
+/// Base units that one dish takes of a product at the most: the dough of the largest pizza.
 fn per_serving(unit: &str) -> i64 {
     match unit {
-        "g" => 250,
+        "g" => 600,
         "ml" => 300,
         _ => 2,
     }

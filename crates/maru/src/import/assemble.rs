@@ -173,30 +173,13 @@ impl<'p> Assembler<'p> {
                 }
             }
         }
-        let all_skipped = group.lines.iter().all(|piece| piece.body == Body::Skipped);
-        let fault = match (&head, faulty) {
-            (Err((code, reason)), _) => Some((*code, reason.clone())),
-            (Ok(_), Some(line)) => {
-                let label = &self.plan.lines.source.label;
-                let reason = whole(&format!("line {line} of {label} is rejected"));
-                Some(("order_incomplete", reason))
+        match head.and_then(|head| self.no_reason_against(group, faulty).map(|()| head)) {
+            Err((code, reason)) => {
+                report.head(head_line, code, reason);
+                Assembled::Rejected
             }
-            (Ok(_), None) if group.lines_beyond > 0 => {
-                let count = u64::try_from(group.lines.len()).unwrap_or(0) + group.lines_beyond;
-                Some((
-                    "too_many_lines",
-                    format!("{count} lines; at most {MAX_LINES}"),
-                ))
-            }
-            (Ok(_), None) if group.lines.is_empty() => Some((
-                "order_without_lines",
-                "no line belongs to this order".to_owned(),
-            )),
-            (Ok(_), None) => None,
-        };
-        match (head, fault) {
-            (Ok(_), None) if all_skipped => Assembled::Skipped,
-            (Ok(head), None) => Assembled::Ready {
+            Ok(_) if lines.is_empty() => Assembled::Skipped,
+            Ok(head) => Assembled::Ready {
                 order: OrderIn {
                     external_id: group.key.clone(),
                     store_id: head.store_id,
@@ -206,12 +189,28 @@ impl<'p> Assembler<'p> {
                 },
                 line: head_line,
             },
-            (_, Some((code, reason))) => {
-                report.head(head_line, code, reason);
-                Assembled::Rejected
-            }
-            (Err(_), None) => Assembled::Rejected,
         }
+    }
+
+    /// Whether the lines of an order allow it; `faulty` is the first one that is rejected.
+    fn no_reason_against(&self, group: &Group, faulty: Option<u64>) -> Result<(), Fault> {
+        if let Some(line) = faulty {
+            let label = &self.plan.lines.source.label;
+            let reason = whole(&format!("line {line} of {label} is rejected"));
+            return Err(("order_incomplete", reason));
+        }
+        if group.lines_beyond > 0 {
+            let count = u64::try_from(group.lines.len()).unwrap_or(0) + group.lines_beyond;
+            return Err((
+                "too_many_lines",
+                format!("{count} lines; at most {MAX_LINES}"),
+            ));
+        }
+        if group.lines.is_empty() {
+            let reason = "no line belongs to this order".to_owned();
+            return Err(("order_without_lines", reason));
+        }
+        Ok(())
     }
 
     fn read_head(&self, fields: &StringRecord) -> Result<Head, Fault> {
