@@ -70,8 +70,8 @@ impl Service {
         format!("http://{}", self.authority)
     }
 
-    /// Whether its last health answer said that it cannot work. A service that does not answer in
-    /// time is still tried: slow is not broken, and there is no other instance to turn to.
+    /// Whether it is unhealthy by its own word. A service that does not answer in time is still
+    /// tried: slow is not broken, and there is no other instance to turn to.
     pub(crate) fn refuses_work(&self) -> bool {
         self.refuses_work.load(Ordering::Relaxed)
     }

@@ -114,7 +114,7 @@ impl Board {
             return ServiceStatus::Unknown;
         };
         let good = matches!(finding, Finding::Good { .. });
-        service.set_refuses_work(matches!(finding, Finding::Refuses { .. }));
+        let refuses = matches!(finding, Finding::Refuses { .. });
         entry.latency = Some(latency);
         entry.last_check = Some(self.clock.now());
         let mut restarted = false;
@@ -135,6 +135,7 @@ impl Board {
         }
         let turned = entry.verdict.observe(good);
         let status = entry.verdict.status();
+        service.set_refuses_work(refuses && status == ServiceStatus::Unhealthy);
         if turned || restarted {
             entry.incarnation += 1;
             tracing::info!(service = service.name(), status = ?status, detail = entry.detail, "service status");
