@@ -108,6 +108,11 @@ impl Hasher {
     pub(crate) fn release_unused_memory(&self) {
         self.0.memory.release_unused();
     }
+
+    /// Gives all memory back to the system that no hash needs now.
+    pub(crate) fn release_memory(&self) {
+        self.0.memory.release();
+    }
 }
 
 impl Turn {

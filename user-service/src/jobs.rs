@@ -12,7 +12,7 @@ use crate::store::{known_addresses, sessions};
 
 const PURGE_INTERVAL: Duration = Duration::from_secs(3_600);
 const RELOAD_INTERVAL: Duration = Duration::from_secs(30);
-const RELEASE_INTERVAL: Duration = Duration::from_secs(10);
+const RELEASE_INTERVAL: Duration = Duration::from_secs(5);
 /// An address not used for this long is a stranger's again.
 const ADDRESS_MEMORY: Duration = Duration::from_secs(90 * 24 * 3_600);
 

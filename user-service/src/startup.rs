@@ -76,6 +76,7 @@ impl Application {
             db,
         });
         ensure_owner(&state, &own.owner, common.profile).await?;
+        state.hasher.release_memory();
         jobs::start(&state, &shutdown);
 
         let parts = ServerParts {

@@ -47,8 +47,13 @@ impl MemoryPool {
     /// Gives idle buffers back to the system unless one was used since the last call.
     pub(super) fn release_unused(&self) {
         if !self.used.swap(false, Ordering::Relaxed) {
-            *self.idle() = Vec::new();
+            self.release();
         }
+    }
+
+    /// Gives all idle buffers back to the system.
+    pub(super) fn release(&self) {
+        *self.idle() = Vec::new();
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Vec<Block>>> {
