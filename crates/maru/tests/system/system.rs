@@ -90,11 +90,24 @@ impl System {
         self.client = anybody.with_token(token);
     }
 
-    /// The port of a service.
-    pub(crate) fn port(&self, service: ServiceName) -> u16 {
+    /// What the launcher wrote down about the running system.
+    fn written(&self) -> Value {
         let file = self.data().join("run/system.json");
         let text = std::fs::read_to_string(file).expect("the launcher wrote down what runs");
-        let system: Value = serde_json::from_str(&text).expect("JSON");
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    /// The address of the broker that devices connect to.
+    pub(crate) fn mqtt_url(&self) -> String {
+        match self.written()["mqtt_port"].as_u64() {
+            Some(port) => format!("mqtt://127.0.0.1:{port}"),
+            None => required_address("TEST_MQTT_URL"),
+        }
+    }
+
+    /// The port of a service.
+    pub(crate) fn port(&self, service: ServiceName) -> u16 {
+        let system = self.written();
         let services = system["services"].as_array().expect("a list");
         let found = services
             .iter()

@@ -227,20 +227,28 @@ async fn sell_and_cancel(system: &System) {
 }
 
 async fn watch_devices(system: &System) {
+    let mqtt = system.mqtt_url();
+    let arguments = [
+        "--count",
+        "10",
+        "--duration",
+        "5",
+        "--interval",
+        "200",
+        "--json",
+    ];
     let out = system
-        .maru(&[
-            "simulate",
-            "devices",
-            "--count",
-            "10",
-            "--duration",
-            "5",
-            "--interval",
-            "200",
-            "--json",
-        ])
+        .maru(
+            &[
+                &["simulate", "devices", "--mqtt", &mqtt],
+                arguments.as_slice(),
+            ]
+            .concat(),
+        )
         .await;
-    assert!(out.contains("acknowledged"), "{out}");
+    let summary: Value = serde_json::from_str(&out).expect("a summary");
+    assert!(summary["acknowledged"].as_u64() > Some(50), "{summary}");
+    assert_eq!(summary["unacknowledged"], 0, "{summary}");
     let devices = system.client.get("/api/iot/devices").await.expect(200);
     let first = devices["items"][0]["id"].as_str().expect("a device");
     let mut readings = 0;
