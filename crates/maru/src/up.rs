@@ -38,6 +38,10 @@ use secrets::{Owner, OwnerPassword, RootSecret};
 use signals::Signals;
 use variables::Variables;
 
+/// A second signal this soon after the first is its echo: a wrapper such as `timeout` passes on what
+/// the terminal had sent to all.
+const ECHO_WINDOW: Duration = Duration::from_millis(500);
+
 /// What `maru up` can be told. Everything else comes from the environment: `MARU_DATA`,
 /// `DATABASE_URL`, `REDIS_URL`, `AMQP_URL`, `MQTT_URL`, `MARU_PROFILE` and the services' own settings.
 #[derive(Clone, Debug, clap::Args)]
@@ -208,7 +212,7 @@ async fn sign_in(layout: &Layout, owner: &Owner) -> String {
 
 async fn stop(fleet: Fleet, signals: &mut Signals) -> ExitCode {
     say("stopping");
-    let killed = fleet.stop(signals.next()).await;
+    let killed = fleet.stop(signals.next_after(ECHO_WINDOW)).await;
     if killed.is_empty() {
         say("stopped");
     } else {

@@ -2,9 +2,11 @@
 //! `nohup` works; the services notice the end of the launcher by themselves.
 
 use std::io;
+use std::time::Duration;
 
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
 
 /// SIGINT and SIGTERM, or Ctrl-C and closing where there are no signals.
 #[derive(Debug)]
@@ -49,6 +51,17 @@ impl Signals {
         tokio::select! {
             _signal = self.interrupt.recv() => {}
             _signal = self.terminate.recv() => {}
+        }
+    }
+
+    /// Comes back with the first signal that arrives after `window`.
+    pub async fn next_after(&mut self, window: Duration) {
+        let opens = Instant::now() + window;
+        loop {
+            self.next().await;
+            if Instant::now() >= opens {
+                return;
+            }
         }
     }
 }

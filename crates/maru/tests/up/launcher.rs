@@ -149,6 +149,20 @@ impl Launcher {
         self.wait_for("Press Ctrl-C")
     }
 
+    /// Asks it to stop again and again, and waits for its end.
+    pub(crate) fn end_hurried(mut self) -> ExitStatus {
+        let mut status = None;
+        until("the launcher ended", || {
+            status = self.child.try_wait().expect("known");
+            // Not reaped yet, so the id is still its own.
+            if status.is_none() {
+                signal(self.pid(), rustix::process::Signal::TERM);
+            }
+            status.is_some()
+        });
+        status.expect("ended")
+    }
+
     /// Waits for its end.
     pub(crate) fn end(mut self) -> ExitStatus {
         let mut status = None;

@@ -1,6 +1,7 @@
 //! What the launcher must do, one scenario each.
 
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use contracts::services::ServiceName;
 use rustix::process::Signal;
@@ -204,13 +205,20 @@ fn a_second_signal_kills_at_once() {
     launcher.ready();
     let iot = installation.pid(ServiceName::Iot).expect("running");
     signal(launcher.pid(), Signal::TERM);
+    launcher.wait_for("stopping");
+    // The echo of the first, not a second one.
+    signal(launcher.pid(), Signal::TERM);
     until("all were asked to stop", || {
         installation.text("stopped").lines().count() == 7
     });
     assert!(lives(iot));
-    signal(launcher.pid(), Signal::TERM);
-    assert_eq!(launcher.end().code(), Some(0));
+    let begun = Instant::now();
+    assert_eq!(launcher.end_hurried().code(), Some(0));
     assert!(!lives(iot));
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "it waited for the stubborn one"
+    );
 }
 
 fn a_missing_program_is_named() {
