@@ -2,9 +2,6 @@
 
 use common::money::{Currency, Money};
 
-/// "No currency" (ISO 4217): what a report shows that has no sales at all.
-pub(crate) const NO_CURRENCY: &str = "XXX";
-
 /// The dimension by which sales are split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dimension {

@@ -116,14 +116,7 @@ fn start_messaging(
 fn health(db: &Db, messaging: &Messaging) -> Health {
     let (db, messaging) = (db.clone(), messaging.clone());
     Health::builder("analytics-service", env!("CARGO_PKG_VERSION"))
-        .check("database", Importance::Required, move || {
-            let db = db.clone();
-            async move {
-                db.ping()
-                    .await
-                    .map_err(|_error| "the database does not answer".to_owned())
-            }
-        })
+        .check("database", Importance::Required, move || db.clone().check())
         .check("events", Importance::Helpful, move || {
             std::future::ready(messaging.check())
         })

@@ -164,14 +164,7 @@ fn health(db: &Db, messaging: &Messaging, neighbours: &Neighbours) -> Health {
     let (db, messaging) = (db.clone(), messaging.clone());
     let (stock, money) = (neighbours.clone(), neighbours.clone());
     Health::builder("order-service", env!("CARGO_PKG_VERSION"))
-        .check("database", Importance::Required, move || {
-            let db = db.clone();
-            async move {
-                db.ping()
-                    .await
-                    .map_err(|_error| "the database does not answer".to_owned())
-            }
-        })
+        .check("database", Importance::Required, move || db.clone().check())
         .check("events", Importance::Helpful, move || {
             std::future::ready(messaging.check())
         })

@@ -6,7 +6,6 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::app::AppState;
 
 mod ledger;
-mod operator;
 mod payments;
 mod reconciliation;
 mod refunds;

@@ -210,14 +210,7 @@ fn start_messaging(
 fn health(app: &AppState, messaging: &Messaging, alert_after: Duration) -> Health {
     let (db, messaging, app) = (app.db.clone(), messaging.clone(), app.clone());
     Health::builder("payment-service", env!("CARGO_PKG_VERSION"))
-        .check("database", Importance::Required, move || {
-            let db = db.clone();
-            async move {
-                db.ping()
-                    .await
-                    .map_err(|_error| "the database does not answer".to_owned())
-            }
-        })
+        .check("database", Importance::Required, move || db.clone().check())
         .check("events", Importance::Helpful, move || {
             std::future::ready(messaging.check())
         })

@@ -6,7 +6,7 @@ use common::money::{Currency, Money};
 use common::time::{CivilDate, Timestamp};
 
 use super::AppState;
-use crate::domain::{Dimension, NO_CURRENCY, average};
+use crate::domain::{Dimension, average};
 use crate::error::UseCaseError;
 use crate::store::{event_log, sales};
 
@@ -93,7 +93,7 @@ async fn currency(tx: &mut Tx, period: Period) -> Result<Currency, UseCaseError>
         (Some(_), Some(_)) => Err(UseCaseError::MixedCurrencies),
         _ => {
             let known = sales::last_currency(tx, period.store).await?;
-            Ok(known.unwrap_or_else(|| NO_CURRENCY.parse().expect("XXX is three capital letters")))
+            Ok(known.unwrap_or(Currency::NONE))
         }
     }
 }

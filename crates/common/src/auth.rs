@@ -14,7 +14,7 @@ mod verifier;
 
 pub use crypto::install_jwt_crypto;
 pub(crate) use extractors::bearer_of;
-pub use extractors::{PermissionMarker, Permit, ServiceIdentity, permits};
+pub use extractors::{Operator, PermissionMarker, Permit, ServiceIdentity, permits};
 pub use keys::{Jwk, JwkSet, KeySource, KeySourceError, StaticKeys, UserServiceKeys};
 pub use permissions::{Permission, Role};
 pub use principal::{Claims, Principal, StoreClaim, StoreScope, TokenType};

@@ -13,6 +13,9 @@ use sqlx::{Database, Decode, Encode, Type};
 pub struct Currency([u8; 3]);
 
 impl Currency {
+    /// "No currency" (ISO 4217): of an amount that is zero because there is nothing to count.
+    pub const NONE: Self = Self(*b"XXX");
+
     /// The code in capital letters.
     #[must_use]
     pub fn as_str(&self) -> &str {

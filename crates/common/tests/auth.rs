@@ -20,7 +20,7 @@ struct Keys {
 
 impl Keys {
     fn publish(&self, keys: JwkSet) {
-        *self.current.lock().unwrap() = Some(keys);
+        *self.current.lock().expect("nobody panicked") = Some(keys);
     }
 }
 
@@ -28,7 +28,7 @@ impl Keys {
 impl KeySource for Keys {
     async fn fetch(&self) -> Result<JwkSet, KeySourceError> {
         self.fetches.fetch_add(1, Ordering::SeqCst);
-        let current = self.current.lock().unwrap().clone();
+        let current = self.current.lock().expect("nobody panicked").clone();
         match current {
             Some(keys) => Ok(keys),
             None => {

@@ -1,13 +1,7 @@
 //! `/internal/events`: where events arrive over HTTP, and the parked ones.
 
-use std::future::Future;
-use std::pin::Pin;
-
-use actix_web::dev::Payload;
-use actix_web::http::StatusCode;
 use actix_web::web::{self, Data, Json, ServiceConfig};
-use actix_web::{FromRequest, HttpRequest};
-use common::auth::{Permit, ServiceIdentity, permits};
+use common::auth::{Operator, ServiceIdentity};
 use common::error::ApiError;
 use common::extract::{Check, Faults, PathId, ValidQuery, read_body};
 use common::ids::EventId;
@@ -95,24 +89,4 @@ async fn redrive(
 ) -> Result<Json<Redriven>, ApiError> {
     parked::redrive(messaging.intake(), id.0).await?;
     Ok(Json(Redriven { outcome: "done" }))
-}
-
-/// Another service, or a person who may operate the system.
-struct Operator;
-
-impl FromRequest for Operator {
-    type Error = ApiError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
-
-    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
-        let service = ServiceIdentity::extract(request);
-        let person = Permit::<permits::SystemOperate>::extract(request);
-        Box::pin(async move {
-            match service.await {
-                Ok(_service) => Ok(Self),
-                Err(error) if error.status() == StatusCode::FORBIDDEN => person.await.map(|_| Self),
-                Err(error) => Err(error),
-            }
-        })
-    }
 }

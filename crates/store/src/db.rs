@@ -111,6 +111,15 @@ impl Db {
         Ok(())
     }
 
+    /// [`Db::ping`] as a health check, which says in general words what is wrong.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn check(self) -> Result<(), String> {
+        let answer = self.ping().await;
+        answer.map_err(|_cause| "the database does not answer".to_owned())
+    }
+
     /// `sqlite` or `postgres`, for logs and status pages.
     #[must_use]
     pub fn engine_name(&self) -> &'static str {

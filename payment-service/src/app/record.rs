@@ -62,12 +62,12 @@ pub(crate) async fn record_nothing_to_refund(
     now: Timestamp,
 ) -> Result<(), UseCaseError> {
     let event = PaymentRefunded {
-        // There is none, and no amount has a currency (ISO 4217: XXX).
+        // There is none, and no amount has a currency.
         intent_id: IntentId::from_uuid(Uuid::nil()),
         order_id: order.id,
         store_id,
         amount: 0,
-        currency: no_currency(),
+        currency: Currency::NONE,
         refunded_total: 0,
         full: true,
         refunded_at: now,
@@ -75,10 +75,6 @@ pub(crate) async fn record_nothing_to_refund(
     outbox.append(tx, order.id, &event).await?;
     payments::update_order_closed(tx, order.id, now).await?;
     Ok(())
-}
-
-fn no_currency() -> Currency {
-    "XXX".parse().expect("three capital letters")
 }
 
 fn refunded(payment: &Payment, amount: i64, now: Timestamp) -> PaymentRefunded {

@@ -1,12 +1,12 @@
 //! Whether the provider's book, our payments and the ledger agree.
 
 use actix_web::{HttpResponse, web};
+use common::auth::Operator;
 use common::error::ApiError;
 use common::money::Money;
 use common::time::Timestamp;
 use serde::Serialize;
 
-use super::operator::Operator;
 use crate::app::AppState;
 use crate::app::reconcile::{AccountCheck, Difference, Reconciliation, reconcile};
 use crate::domain::operation::OperationId;

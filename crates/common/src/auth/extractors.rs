@@ -96,6 +96,29 @@ impl FromRequest for ServiceIdentity {
     }
 }
 
+/// Another service, or a person with the permission [`Permission::SystemOperate`]: whoever may look
+/// into the system. 401 without a valid token, 403 for anybody else.
+#[derive(Debug)]
+pub struct Operator;
+
+impl FromRequest for Operator {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        let verified = verify(request);
+        Box::pin(async move {
+            let principal = verified.await?;
+            let is_service = principal.token_type == TokenType::Service;
+            if is_service || principal.allows(Permission::SystemOperate) {
+                Ok(Self)
+            } else {
+                Err(ApiError::forbidden())
+            }
+        })
+    }
+}
+
 fn verify(request: &HttpRequest) -> impl Future<Output = Result<Principal, ApiError>> + use<> {
     let token = bearer_of(request);
     let verifier = request.app_data::<web::Data<TokenVerifier>>().cloned();

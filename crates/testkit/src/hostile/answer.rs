@@ -29,7 +29,7 @@ const ERRORS: [u16; 12] = [400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 431
 const NOT_UNDERSTOOD: [u16; 6] = [400, 401, 403, 405, 413, 415];
 
 /// Texts that only a cause contains.
-const CAUSES: [&str; 22] = [
+const CAUSES: [&str; 21] = [
     "panicked",
     "backtrace",
     "thread '",
@@ -49,7 +49,6 @@ const CAUSES: [&str; 22] = [
     "connection refused",
     "reqwest",
     "hyper::",
-    "/root/",
     "/home/",
     "RustPanic",
 ];

@@ -100,7 +100,7 @@ impl<'d> Reader<'d> {
             if !text.is_empty() {
                 self.root.fault("currency", format!("{error}"));
             }
-            "XXX".parse().expect("three capital letters are a currency")
+            Currency::NONE
         })
     }
 
