@@ -109,14 +109,7 @@ impl Application {
 fn health(db: &Db, link: &Link) -> Health {
     let (db, link) = (db.clone(), link.clone());
     Health::builder("iot-service", env!("CARGO_PKG_VERSION"))
-        .check("database", Importance::Required, move || {
-            let db = db.clone();
-            async move {
-                db.ping()
-                    .await
-                    .map_err(|_error| "the database does not answer".to_owned())
-            }
-        })
+        .check("database", Importance::Required, move || db.clone().check())
         .check("mqtt", Importance::Helpful, move || {
             std::future::ready(link.check())
         })

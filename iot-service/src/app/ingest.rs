@@ -4,6 +4,7 @@
 //! under load one commit serves hundreds of messages. Whoever handed a message in learns when it is
 //! committed, and acknowledges it only then.
 
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use ::store::{Db, StoreError};
@@ -40,7 +41,8 @@ pub(crate) enum Stored {
 pub(crate) struct Ingest(mpsc::Sender<Pending>);
 
 impl Ingest {
-    /// Starts storing in the background until `shutdown`.
+    /// Starts storing in the background, until nobody is left to hand anything in. After `shutdown`
+    /// a database that fails is not waited for.
     pub(crate) fn start(
         settings: IngestSettings,
         db: Db,
@@ -76,15 +78,8 @@ async fn run(
     shutdown: Shutdown,
 ) {
     let mut batch = Vec::with_capacity(batch_size);
-    loop {
-        tokio::select! {
-            () = shutdown.triggered() => return,
-            received = receiver.recv_many(&mut batch, batch_size) => {
-                if received == 0 {
-                    return;
-                }
-            }
-        }
+    // Not until the shutdown: whoever has handed something in waits for it to be stored.
+    while receiver.recv_many(&mut batch, batch_size).await > 0 {
         let outcomes = loop {
             match store_batch(&db, &clock, &batch).await {
                 Ok(outcomes) => break outcomes,
@@ -109,11 +104,16 @@ async fn run(
 async fn store_batch(db: &Db, clock: &Clock, batch: &[Pending]) -> Result<Vec<Stored>, StoreError> {
     let now = clock.now();
     let mut tx = db.begin().await?;
+    let ids: BTreeSet<_> = batch.iter().map(|pending| pending.place.device).collect();
+    let ids: Vec<_> = ids.into_iter().collect();
+    let stores: HashMap<_, _> = devices::stores_of(&mut tx, &ids)
+        .await?
+        .into_iter()
+        .collect();
     let mut outcomes = Vec::with_capacity(batch.len());
     let mut rows = Vec::with_capacity(batch.len());
     for pending in batch {
-        let device = devices::find(&mut tx, pending.place.device).await?;
-        if device.is_none_or(|device| device.store_id != pending.place.store) {
+        if stores.get(&pending.place.device) != Some(&pending.place.store) {
             outcomes.push(Stored::UnknownDevice);
             continue;
         }

@@ -1,8 +1,11 @@
 //! The inner broker of the embedded profile: MQTT 3.1.1 and 5.
 //!
 //! It awaits our hook before it acknowledges a publication, so an acknowledged reading is a
-//! committed one. A device proves itself with its id and password, publishes its own telemetry and
-//! hears its own commands, and nothing else.
+//! committed one. A device proves itself with its id and password, goes by its id alone, publishes
+//! its own telemetry and hears its own commands, and nothing else.
+
+mod listener;
+mod open_files;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -12,22 +15,25 @@ use std::sync::Arc;
 use ::store::Db;
 use anyhow::Context as _;
 use common::shutdown::Shutdown;
-use mqtt5::broker::MqttBroker;
 use mqtt5::broker::auth::{AuthProvider, AuthResult};
-use mqtt5::broker::config::{BrokerConfig, StorageBackend, StorageConfig};
+use mqtt5::broker::config::BrokerConfig;
 use mqtt5::broker::events::{BrokerEventHandler, ClientPublishEvent, PublishAction};
 use mqtt5_protocol::packet::connect::ConnectPacket;
 use mqtt5_protocol::types::ReasonCode;
 use secrecy::SecretString;
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::{Link, Receiver, Verdict};
 use crate::app::credentials::authenticate;
 use crate::domain::topic::Place;
 use crate::settings::Mqtt;
+use listener::Connections;
 
 /// Largest packet taken, in bytes.
 const MAX_PACKET_BYTES: usize = 65_536;
+/// What the broker calls a client that has not called itself anything begins so.
+const ASSIGNED_CLIENT_ID: &str = "auto-";
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -50,39 +56,21 @@ impl RunningBroker {
         let wanted: SocketAddr = format!("{}:{}", settings.host, settings.port)
             .parse()
             .context("mqtt.host must be an IP address")?;
-        let config = BrokerConfig::new()
-            .with_bind_address(wanted)
-            .with_max_clients(settings.max_clients)
-            .with_max_packet_size(MAX_PACKET_BYTES)
-            // Readings live in the database; the broker itself has nothing to remember.
-            .with_storage(
-                StorageConfig::new()
-                    .with_backend(StorageBackend::Memory)
-                    .with_persistence(false),
-            )
-            .with_retain_available(false)
-            .with_sys_topics_enabled(false)
-            .with_event_handler(Arc::new(Hook {
-                receiver,
-                shutdown: shutdown.clone(),
-            }));
-        let broker = MqttBroker::with_config(config)
+        let listener = TcpListener::bind(wanted)
             .await
             .with_context(|| format!("MQTT broker on {wanted}"))?;
-        let mut broker = broker.with_auth_provider(Arc::new(Devices { db }));
-        let address = broker
+        let address = listener
             .local_addr()
             .context("the MQTT broker has no address")?;
-        let handle = broker.shutdown_handle();
-        tokio::spawn(async move {
-            shutdown.triggered().await;
-            handle.shutdown();
-        });
+        let config = BrokerConfig::new()
+            .with_max_packet_size(MAX_PACKET_BYTES)
+            .with_retain_available(false)
+            .with_event_handler(Arc::new(Hook { receiver }));
+        let connections = Connections::new(config, Arc::new(Devices { db }));
+        let most = open_files::allow(settings.max_clients);
         link.set(true);
         let task = tokio::spawn(async move {
-            if let Err(error) = broker.run().await {
-                tracing::error!(%error, "the MQTT broker ended");
-            }
+            listener::serve(listener, connections, most, &shutdown).await;
             link.set(false);
         });
         Ok(Self { address, task })
@@ -98,7 +86,6 @@ impl RunningBroker {
 /// Stores what is published, before it is acknowledged.
 struct Hook {
     receiver: Receiver,
-    shutdown: Shutdown,
 }
 
 impl BrokerEventHandler for Hook {
@@ -107,12 +94,9 @@ impl BrokerEventHandler for Hook {
             match self.receiver.receive(&event.topic, &event.payload).await {
                 // Stored here; nobody else subscribes to telemetry.
                 Verdict::Acknowledge => PublishAction::Handled,
-                // Returning would acknowledge it. The connection ends with the broker instead, and
-                // the device sends again.
-                Verdict::Withhold => {
-                    self.shutdown.triggered().await;
-                    std::future::pending().await
-                }
+                // Returning would acknowledge it. We are about to stop: the connection ends with the
+                // broker, and the device sends again.
+                Verdict::Withhold => std::future::pending().await,
             }
         })
     }
@@ -131,6 +115,11 @@ impl AuthProvider for Devices {
     ) -> Answer<'a, mqtt5::Result<AuthResult>> {
         Box::pin(async move {
             let username = connect.username.as_deref().unwrap_or_default();
+            // With another's client id a device would throw the other off the broker.
+            let client_id = connect.client_id.as_str();
+            if client_id != username && !client_id.starts_with(ASSIGNED_CLIENT_ID) {
+                return Ok(AuthResult::fail(ReasonCode::ClientIdentifierNotValid));
+            }
             let password = connect.password.as_deref().unwrap_or_default();
             let password = SecretString::from(String::from_utf8_lossy(password).into_owned());
             Ok(match authenticate(&self.db, username, &password).await {

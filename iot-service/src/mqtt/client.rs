@@ -1,5 +1,6 @@
 //! The client of an outside broker (Mosquitto, EMQX): subscribes, stores, then acknowledges.
 
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -13,6 +14,8 @@ use crate::settings::Mqtt;
 
 /// Publications in hand at most, unacknowledged.
 const IN_FLIGHT: u16 = 256;
+/// Wait before the next try when the queue of acknowledgments is full.
+const ACKNOWLEDGE_AFTER: Duration = Duration::from_millis(5);
 /// Wait before the next try to connect.
 const RECONNECT_AFTER: Duration = Duration::from_millis(500);
 
@@ -54,6 +57,7 @@ async fn run(
     link: Link,
     shutdown: Shutdown,
 ) {
+    let connection = Arc::new(Mutex::new(0));
     loop {
         let event = tokio::select! {
             () = shutdown.triggered() => return,
@@ -69,22 +73,56 @@ async fn run(
                 );
             }
             Ok(Event::Incoming(Packet::Publish(publish))) => {
-                tokio::spawn(handle(client.clone(), receiver.clone(), publish));
+                let sender = Sender {
+                    client: client.clone(),
+                    connection: *lock(&connection),
+                    current: Arc::clone(&connection),
+                };
+                tokio::spawn(handle(sender, receiver.clone(), publish));
             }
             Ok(_) => {}
             Err(error) => {
                 link.set(false);
                 tracing::warn!(%error, "the MQTT broker cannot be reached");
+                *lock(&connection) += 1;
+                // Drops the acknowledgments that wait to be sent.
+                events.clean();
                 tokio::time::sleep(RECONNECT_AFTER).await;
             }
         }
     }
 }
 
-async fn handle(client: AsyncClient, receiver: Receiver, publish: Publish) {
+/// Whom to acknowledge a publication to: the connection that it came on. On another one its packet
+/// id may be that of another publication, which is not stored yet.
+struct Sender {
+    client: AsyncClient,
+    connection: u64,
+    current: Arc<Mutex<u64>>,
+}
+
+impl Sender {
+    async fn acknowledge(&self, publish: &Publish) {
+        loop {
+            {
+                let current = lock(&self.current);
+                // The broker sends it again; storing it twice is harmless.
+                if *current != self.connection || self.client.try_ack(publish).is_ok() {
+                    return;
+                }
+            }
+            tokio::time::sleep(ACKNOWLEDGE_AFTER).await;
+        }
+    }
+}
+
+fn lock(connection: &Mutex<u64>) -> MutexGuard<'_, u64> {
+    connection.lock().expect("no counting panics")
+}
+
+async fn handle(sender: Sender, receiver: Receiver, publish: Publish) {
     match receiver.receive(&publish.topic, &publish.payload).await {
-        // A connection lost meanwhile makes the broker send it again; storing it twice is harmless.
-        Verdict::Acknowledge => drop(client.ack(&publish).await),
+        Verdict::Acknowledge => sender.acknowledge(&publish).await,
         Verdict::Withhold => {}
     }
 }

@@ -62,6 +62,7 @@ impl From<DeviceRow> for DeviceOut {
 /// How a device connects. The password is shown this once.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct MqttOut {
+    /// Its user name and its client id.
     username: String,
     password: String,
     /// Where it publishes its readings, with QoS 1.

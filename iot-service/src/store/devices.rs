@@ -41,6 +41,19 @@ pub(crate) async fn find(tx: &mut Tx, id: DeviceId) -> Result<Option<DeviceRow>,
     )
 }
 
+/// The stores of those of these devices that are registered.
+pub(crate) async fn stores_of(
+    tx: &mut Tx,
+    ids: &[DeviceId],
+) -> Result<Vec<(DeviceId, StoreId)>, StoreError> {
+    ::store::fetch_in!(
+        tx,
+        (DeviceId, StoreId),
+        "SELECT id, store_id FROM devices WHERE id IN",
+        ids
+    )
+}
+
 /// Replaces a device's password.
 pub(crate) async fn update_password(
     tx: &mut Tx,

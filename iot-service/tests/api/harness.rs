@@ -13,6 +13,7 @@ use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Packe
 use serde_json::{Value, json};
 use testkit::database::{Profile, required_address};
 use testkit::{ApiClient, FakeUserService, TestDatabase, TestIdentity};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 /// How long a device waits for the broker's word.
@@ -107,15 +108,27 @@ impl Harness {
         self.owner.post("/api/iot/devices", &body).await.expect(201)
     }
 
+    /// A connection to the broker on which nothing has been said.
+    pub(crate) async fn socket(&self) -> TcpStream {
+        let (host, port) = &self.mqtt;
+        TcpStream::connect((host.as_str(), *port)).await.unwrap()
+    }
+
     /// Connects as this device; the answer of the broker.
     pub(crate) async fn connect(&self, device: &Value) -> Result<Device, ConnectionError> {
+        let name = device["mqtt"]["username"].as_str().expect("a text");
+        self.connect_as(name, device).await
+    }
+
+    /// Connects as this device under another client id.
+    pub(crate) async fn connect_as(
+        &self,
+        client_id: &str,
+        device: &Value,
+    ) -> Result<Device, ConnectionError> {
         let text = |key: &str| device["mqtt"][key].as_str().expect("a text").to_owned();
         let (host, port) = self.mqtt.clone();
-        let mut options = MqttOptions::new(
-            format!("device-{}", uuid::Uuid::new_v4().simple()),
-            host,
-            port,
-        );
+        let mut options = MqttOptions::new(client_id, host, port);
         options.set_credentials(text("username"), text("password"));
         options.set_keep_alive(Duration::from_secs(5));
         let (client, events) = AsyncClient::new(options, 16);
