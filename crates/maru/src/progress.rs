@@ -79,7 +79,7 @@ pub(crate) async fn show_counters(mut line: impl FnMut() -> String) -> Infallibl
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
-    let _cleared_at_end = is_terminal.then_some(ClearLine);
+    let _cleared_at_end = is_terminal.then(|| ClearLine);
     loop {
         ticks.tick().await;
         if is_terminal {
