@@ -121,12 +121,10 @@ fn a_resume_file_that_is_wrong_or_lost_does_no_harm() {
             ended.out
         );
         assert_eq!(gateway.world().imported.len(), 300);
-        assert_eq!(
-            ended.err.contains("sending everything"),
-            !lost,
-            "{}",
-            ended.err
-        );
+        // A file that is wrong may be found out before anything was held back because of it; then
+        // there is nothing to say. Without a file there never is.
+        let said = ended.err.contains("sending everything");
+        assert!(!(lost && said), "{}", ended.err);
     }
 }
 
