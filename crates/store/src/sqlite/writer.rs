@@ -160,6 +160,9 @@ enum Last {
     Kept,
     /// The savepoint is to be undone: its member was dropped, or is still at work.
     Undone,
+    /// The next member was cut off while `Kept` was dealt with. The savepoint may be gone, and
+    /// nothing was written since.
+    Released,
     /// A `BEGIN` or `COMMIT` was cut off; there is no telling whether it ran.
     Uncertain,
 }
@@ -192,8 +195,13 @@ impl Line {
                 self.last = Last::Uncertain;
                 "BEGIN IMMEDIATE; SAVEPOINT member"
             }
-            // Cut off, these two may be repeated: a fresh savepoint holds nothing to lose.
-            Last::Kept => "RELEASE member; SAVEPOINT member",
+            // SQLite's thread stops between two statements when nobody waits for it any more.
+            Last::Kept => {
+                self.last = Last::Released;
+                "RELEASE member; SAVEPOINT member"
+            }
+            // A savepoint inside the one that may be left serves as well.
+            Last::Released => "SAVEPOINT member",
             Last::Undone => "ROLLBACK TO member",
         };
         if let Err(error) = self.run(statements).await {
@@ -207,7 +215,7 @@ impl Line {
     async fn commit_group(&mut self) {
         let statements = match self.last {
             Last::None => return,
-            Last::Kept => "COMMIT",
+            Last::Kept | Last::Released => "COMMIT",
             Last::Undone => "ROLLBACK TO member; COMMIT",
             Last::Uncertain => {
                 self.abandon(sqlx::Error::BeginFailed);
@@ -277,6 +285,8 @@ impl Link {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     async fn insert(member: &mut Member, sql: &'static str) -> Result<(), sqlx::Error> {
@@ -362,5 +372,30 @@ mod tests {
         first.unwrap();
         third.unwrap();
         assert_eq!(ids(&writer).await, [1, 3]);
+    }
+
+    #[tokio::test]
+    async fn members_cut_off_while_they_are_admitted_harm_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = writer(&folder).await;
+        for id in 0..200 {
+            let mut kept = writer.begin().await.unwrap();
+            let sql = sqlx::query("INSERT INTO t VALUES ($1)").bind(id);
+            sql.execute(kept.connection()).await.unwrap();
+            let cut_off = async { drop(writer.begin().now_or_never()) };
+            let after = async {
+                let mut after = writer.begin().await?;
+                let sql = sqlx::query("INSERT INTO t VALUES ($1)").bind(1_000 + id);
+                sql.execute(after.connection()).await?;
+                after.commit().await
+            };
+            let (committed, (), after) = tokio::join!(kept.commit(), cut_off, after);
+            committed.unwrap();
+            after.unwrap();
+        }
+        assert_eq!(
+            ids(&writer).await,
+            Vec::from_iter((0..200).chain(1_000..1_200))
+        );
     }
 }
