@@ -56,15 +56,20 @@ impl Shape {
     }
 }
 
-/// A statement with `length` placeholders in brackets at its end, after those of `arguments`.
+/// A statement with `length` placeholders in brackets before its `tail`, after those of `arguments`.
 #[must_use]
-pub fn list(sql: &'static str, arguments: &[&str], length: usize) -> AssertSqlSafe<String> {
+pub fn list(
+    (sql, tail): (&'static str, &'static str),
+    arguments: &[&str],
+    length: usize,
+) -> AssertSqlSafe<String> {
     let mut sql = format!("{sql} (");
     for number in 1..=length {
         let before = if number == 1 { "" } else { ", " };
         write!(sql, "{before}${}", arguments.len() + number).expect("a String takes every write");
     }
-    sql.push(')');
+    sql.push_str(") ");
+    sql.push_str(tail);
     AssertSqlSafe(sql)
 }
 
@@ -94,8 +99,10 @@ mod tests {
 
     #[test]
     fn a_list_counts_on_after_the_arguments() {
-        let sql = list("DELETE FROM t WHERE a = $1 AND b IN", &["a"], 3);
-        assert_eq!(sql.0, "DELETE FROM t WHERE a = $1 AND b IN ($2, $3, $4)");
+        let text = ("SELECT a FROM t WHERE a = $1 AND b IN", "ORDER BY b");
+        let sql = list(text, &["a"], 3);
+        let expected = "SELECT a FROM t WHERE a = $1 AND b IN ($2, $3, $4) ORDER BY b";
+        assert_eq!(sql.0, expected);
     }
 
     #[test]

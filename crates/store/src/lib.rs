@@ -22,6 +22,7 @@
 //! `boolean`, `text`, `date` and `double precision`; no deferred constraints. A failed statement
 //! ends the transaction: drop it.
 
+mod batch;
 mod db;
 mod error;
 mod leadership;
@@ -35,6 +36,7 @@ pub mod bulk;
 pub mod http;
 pub mod idempotency;
 
+pub use batch::{BatchResult, BatchWork, Batcher, MAX_BATCH};
 pub use db::Db;
 pub use error::StoreError;
 pub use leadership::Leadership;

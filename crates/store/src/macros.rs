@@ -94,10 +94,49 @@ macro_rules! insert_many {
     ($tx:expr, $insert:literal, $rows:expr, |$row:pat_param| [$($value:expr),+ $(,)?], $tail:literal $(,)?) => {
         match $tx.engine() {
             $crate::Engine::Sqlite(connection) => $crate::__insert_many!(
-                $crate::sqlx::Sqlite, connection, $insert, $rows, |$row| [$($value),+], $tail
+                $crate::sqlx::Sqlite, connection, $insert, "", $rows, |$row| [$($value),+], "", $tail
             ),
             $crate::Engine::Postgres(connection) => $crate::__insert_many!(
-                $crate::sqlx::Postgres, connection, $insert, $rows, |$row| [$($value),+], $tail
+                $crate::sqlx::Postgres, connection, $insert, "", $rows, |$row| [$($value),+], "", $tail
+            ),
+        }
+    };
+}
+
+/// Inserts many rows like [`insert_many!`] and returns what the tail's `RETURNING` says, in no order:
+/// `insert_many_returning!(tx, (Uuid,), "INSERT INTO t (id)", rows, |row| [row.id],
+/// "ON CONFLICT DO NOTHING RETURNING id")`.
+#[macro_export]
+macro_rules! insert_many_returning {
+    ($tx:expr, $row_type:ty, $insert:literal, $rows:expr, |$row:pat_param| [$($value:expr),+ $(,)?], $tail:literal $(,)?) => {
+        match $tx.engine() {
+            $crate::Engine::Sqlite(connection) => $crate::__insert_many_returning!(
+                $crate::sqlx::Sqlite, connection, $row_type, $insert, $rows, |$row| [$($value),+], $tail
+            ),
+            $crate::Engine::Postgres(connection) => $crate::__insert_many_returning!(
+                $crate::sqlx::Postgres, connection, $row_type, $insert, $rows, |$row| [$($value),+], $tail
+            ),
+        }
+    };
+}
+
+/// Changes many rows, each in its own way, with few statements, and returns how many were changed:
+/// `update_many!(tx, "UPDATE t SET a = t.a + new.column2", rows, |row| [row.id, row.a],
+/// "WHERE t.id = new.column1")`.
+///
+/// Both engines call the columns of a list of values `column1`, `column2` and so on. No two rows
+/// may change the same row: only one of them would.
+#[macro_export]
+macro_rules! update_many {
+    ($tx:expr, $update:literal, $rows:expr, |$row:pat_param| [$($value:expr),+ $(,)?], $where:literal $(,)?) => {
+        match $tx.engine() {
+            $crate::Engine::Sqlite(connection) => $crate::__insert_many!(
+                $crate::sqlx::Sqlite, connection, $update, " FROM (", $rows,
+                |$row| [$($value),+], ") AS new ", $where
+            ),
+            $crate::Engine::Postgres(connection) => $crate::__insert_many!(
+                $crate::sqlx::Postgres, connection, $update, " FROM (", $rows,
+                |$row| [$($value),+], ") AS new ", $where
             ),
         }
     };
@@ -111,28 +150,21 @@ macro_rules! insert_many {
 #[macro_export]
 macro_rules! fetch_in {
     ($tx:expr, $row:ty, $sql:literal, $values:expr $(, $arg:expr)* $(,)?) => {
-        async {
-            let mut rows: ::std::vec::Vec<$row> = ::std::vec::Vec::new();
-            for chunk in $crate::bulk::chunks(::std::convert::AsRef::<[_]>::as_ref(&$values)) {
-                let sql = || $crate::bulk::list($sql, &[$(stringify!($arg)),*], chunk.len());
-                rows.extend(match $tx.engine() {
-                    $crate::Engine::Sqlite(connection) => {
-                        let query = $crate::sqlx::query_as::<$crate::sqlx::Sqlite, $row>(sql());
-                        let query = query$(.bind($arg))*;
-                        let query = chunk.iter().fold(query, |query, value| query.bind(value));
-                        query.fetch_all(connection).await?
-                    }
-                    $crate::Engine::Postgres(connection) => {
-                        let query = $crate::sqlx::query_as::<$crate::sqlx::Postgres, $row>(sql());
-                        let query = query$(.bind($arg))*;
-                        let query = chunk.iter().fold(query, |query, value| query.bind(value));
-                        query.fetch_all(connection).await?
-                    }
-                });
-            }
-            ::std::result::Result::<_, $crate::StoreError>::Ok(rows)
-        }
-        .await
+        $crate::__fetch_in!($tx, $row, [($sql, ""), ($sql, "")], $values $(, $arg)*)
+    };
+}
+
+/// [`fetch_in!`] that locks the rows until the transaction ends, in the order of the tail:
+/// `fetch_in_locked!(tx, Row, "SELECT .. WHERE id IN", ids, "ORDER BY id")`.
+///
+/// Transactions that lock several rows must do so in one order, or they wait for each other for
+/// ever. So sort the values alike: a long list takes several statements.
+#[macro_export]
+macro_rules! fetch_in_locked {
+    ($tx:expr, $row:ty, $sql:literal, $values:expr, $order:literal $(, $arg:expr)* $(,)?) => {
+        $crate::__fetch_in!(
+            $tx, $row, [($sql, $order), ($sql, concat!($order, " FOR UPDATE"))], $values $(, $arg)*
+        )
     };
 }
 
@@ -144,7 +176,7 @@ macro_rules! execute_in {
         async {
             let mut changed = 0;
             for chunk in $crate::bulk::chunks(::std::convert::AsRef::<[_]>::as_ref(&$values)) {
-                let sql = || $crate::bulk::list($sql, &[$(stringify!($arg)),*], chunk.len());
+                let sql = || $crate::bulk::list(($sql, ""), &[$(stringify!($arg)),*], chunk.len());
                 changed += match $tx.engine() {
                     $crate::Engine::Sqlite(connection) => {
                         let query = $crate::sqlx::query::<$crate::sqlx::Sqlite>(sql());
@@ -190,19 +222,72 @@ macro_rules! __fetch {
 
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __insert_many {
-    ($engine:ty, $connection:ident, $insert:literal, $rows:expr, |$row:pat_param| [$($value:expr),+], $tail:literal) => {
+macro_rules! __fetch_in {
+    ($tx:expr, $row:ty, [$sqlite:expr, $postgres:expr], $values:expr $(, $arg:expr)*) => {
         async {
-            let shape = const { $crate::bulk::Shape::new($insert, &[$(stringify!($value)),+], $tail) };
-            let mut inserted = 0;
+            let mut rows: ::std::vec::Vec<$row> = ::std::vec::Vec::new();
+            for chunk in $crate::bulk::chunks(::std::convert::AsRef::<[_]>::as_ref(&$values)) {
+                let sql = |text| $crate::bulk::list(text, &[$(stringify!($arg)),*], chunk.len());
+                rows.extend(match $tx.engine() {
+                    $crate::Engine::Sqlite(connection) => {
+                        let query = $crate::sqlx::query_as::<$crate::sqlx::Sqlite, $row>(sql($sqlite));
+                        let query = query$(.bind($arg))*;
+                        let query = chunk.iter().fold(query, |query, value| query.bind(value));
+                        query.fetch_all(connection).await?
+                    }
+                    $crate::Engine::Postgres(connection) => {
+                        let query = $crate::sqlx::query_as::<$crate::sqlx::Postgres, $row>(sql($postgres));
+                        let query = query$(.bind($arg))*;
+                        let query = chunk.iter().fold(query, |query, value| query.bind(value));
+                        query.fetch_all(connection).await?
+                    }
+                });
+            }
+            ::std::result::Result::<_, $crate::StoreError>::Ok(rows)
+        }
+        .await
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __insert_many {
+    ($engine:ty, $connection:ident, $insert:literal, $open:literal, $rows:expr, |$row:pat_param| [$($value:expr),+], $close:literal, $tail:literal) => {
+        async {
+            let shape = const {
+                let columns = &[$(stringify!($value)),+];
+                $crate::bulk::Shape::new(concat!($insert, $open), columns, concat!($close, $tail))
+            };
+            let mut changed = 0;
             for chunk in $crate::bulk::chunks(::std::convert::AsRef::<[_]>::as_ref(&$rows)) {
                 let mut query = $crate::sqlx::query::<$engine>(shape.statement(chunk.len()));
                 for $row in chunk {
                     query = query$(.bind($value))+;
                 }
-                inserted += query.execute(&mut *$connection).await?.rows_affected();
+                changed += query.execute(&mut *$connection).await?.rows_affected();
             }
-            ::std::result::Result::<u64, $crate::StoreError>::Ok(inserted)
+            ::std::result::Result::<u64, $crate::StoreError>::Ok(changed)
+        }
+        .await
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __insert_many_returning {
+    ($engine:ty, $connection:ident, $row_type:ty, $insert:literal, $rows:expr, |$row:pat_param| [$($value:expr),+], $tail:literal) => {
+        async {
+            let shape = const { $crate::bulk::Shape::new($insert, &[$(stringify!($value)),+], $tail) };
+            let mut returned: ::std::vec::Vec<$row_type> = ::std::vec::Vec::new();
+            for chunk in $crate::bulk::chunks(::std::convert::AsRef::<[_]>::as_ref(&$rows)) {
+                let sql = shape.statement(chunk.len());
+                let mut query = $crate::sqlx::query_as::<$engine, $row_type>(sql);
+                for $row in chunk {
+                    query = query$(.bind($value))+;
+                }
+                returned.extend(query.fetch_all(&mut *$connection).await?);
+            }
+            ::std::result::Result::<_, $crate::StoreError>::Ok(returned)
         }
         .await
     };

@@ -60,3 +60,69 @@ async fn long_lists_of_values_are_found_and_changed() {
     found.sort_unstable();
     assert_eq!(found.iter().map(|(id,)| *id).collect::<Vec<_>>(), odd);
 }
+
+#[tokio::test]
+async fn rows_are_changed_each_in_its_own_way() {
+    let (_database, db) = database().await;
+    let mut tx = db.begin().await.unwrap();
+    let rows: Vec<i64> = (0..300).collect();
+    store::insert_many!(tx, "INSERT INTO things (id, amount)", rows, |id| [id, id]).unwrap();
+    let changed = store::update_many!(
+        tx,
+        "UPDATE things SET amount = things.amount + new.column2",
+        rows.get(..100).unwrap(),
+        |id| [id, id * 10],
+        "WHERE things.id = new.column1"
+    );
+    assert_eq!(changed.unwrap(), 100);
+    tx.commit().await.unwrap();
+    let expected: Vec<_> = (0..300)
+        .map(|id| (id, if id < 100 { id * 11 } else { id }))
+        .collect();
+    assert_eq!(amounts(&db).await, expected);
+}
+
+#[tokio::test]
+async fn an_insert_returns_only_the_rows_that_are_new() {
+    let (_database, db) = database().await;
+    let mut tx = db.begin().await.unwrap();
+    let insert = async |tx: &mut store::Tx, rows: &[i64]| {
+        let new: Result<Vec<(i64,)>, _> = store::insert_many_returning!(
+            tx,
+            (i64,),
+            "INSERT INTO things (id, amount)",
+            rows,
+            |id| [id, 7_i64],
+            "ON CONFLICT (id) DO NOTHING RETURNING id"
+        );
+        let mut new: Vec<i64> = new.unwrap().into_iter().map(|(id,)| id).collect();
+        new.sort_unstable();
+        new
+    };
+    assert_eq!(insert(&mut tx, &[1, 2, 3]).await, [1, 2, 3]);
+    assert_eq!(insert(&mut tx, &[2, 3, 4]).await, [4]);
+}
+
+#[tokio::test]
+async fn rows_are_locked_in_the_order_that_is_asked_for() {
+    let (_database, db) = database().await;
+    let mut tx = db.begin().await.unwrap();
+    store::insert_many!(
+        tx,
+        "INSERT INTO things (id, amount)",
+        [1_i64, 2, 3, 4],
+        |id| [id, -id]
+    )
+    .unwrap();
+    let wanted = [1_i64, 2, 4, 9];
+    let found: Vec<(i64,)> = store::fetch_in_locked!(
+        tx,
+        (i64,),
+        "SELECT id FROM things WHERE amount < $1 AND id IN",
+        wanted,
+        "ORDER BY amount",
+        0_i64
+    )
+    .unwrap();
+    assert_eq!(found, [(4,), (2,), (1,)]);
+}
