@@ -14,9 +14,9 @@ mod verifier;
 
 pub use crypto::install_jwt_crypto;
 pub(crate) use extractors::bearer_of;
-pub use extractors::{Operator, PermissionMarker, Permit, ServiceIdentity, permits};
+pub use extractors::{Operator, PermissionMarker, Permit, ServiceIdentity};
 pub use keys::{Jwk, JwkSet, KeySource, KeySourceError, StaticKeys, UserServiceKeys};
-pub use permissions::{Permission, Role};
+pub use permissions::{Permission, Role, UnknownName, permits};
 pub use principal::{Claims, Principal, StoreClaim, StoreScope, TokenType};
 pub use service_tokens::{
     ServiceTokenIn, ServiceTokenOut, ServiceTokens, TokenSource, TokenSourceError,

@@ -161,6 +161,9 @@ impl Check for UserQuery {
 
 fn check_roles(roles: &[Role], faults: &mut Faults) {
     faults.require(!roles.is_empty(), "roles", "empty", "at least one role");
+    let for_accounts = roles.iter().all(|role| role.is_for_accounts());
+    let detail = "service is no role of an account";
+    faults.require(for_accounts, "roles", "not_for_accounts", detail);
 }
 
 fn check_stores(stores: &[StoreId], faults: &mut Faults) {

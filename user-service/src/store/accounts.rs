@@ -99,7 +99,7 @@ pub(crate) async fn update_account(tx: &mut Tx, account: &Account) -> Result<boo
 
 async fn insert_roles(tx: &mut Tx, account: &Account) -> Result<(), StoreError> {
     let id = account.id;
-    let names: Vec<&'static str> = account.roles.iter().copied().map(roles::name).collect();
+    let names: Vec<&'static str> = account.roles.iter().map(|role| role.as_str()).collect();
     store::insert_many!(
         tx,
         "INSERT INTO user_roles (user_id, role)",

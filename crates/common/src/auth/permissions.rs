@@ -1,105 +1,212 @@
-//! The one table of who may do what.
+//! The one table of who may do what: [`Role::grants`]. Extractors, scopes of tokens, notes in the
+//! OpenAPI documents and the test of every route against every role are made from it.
+
+use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// What an account is in the chain. Roles other than `Owner` hold for the stores of the account.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    utoipa::ToSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Runs the chain: everything, everywhere.
-    Owner,
-    /// Runs several stores.
-    AreaManager,
-    /// Runs one store.
-    StoreManager,
-    /// Works in a store.
-    Crew,
-    /// A self-order terminal.
-    Kiosk,
+/// A role or permission that this program does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no such role or permission")]
+pub struct UnknownName;
+
+/// An enum whose variants are listed in `ALL` and have one text each.
+macro_rules! named {
+    ($(#[$meta:meta])* pub enum $type:ident {
+        $($(#[doc = $doc:literal])+ $variant:ident = $text:tt,)+
+    }) => {
+        $(#[$meta])*
+        pub enum $type {
+            $($(#[doc = $doc])+ #[serde(rename = $text)] $variant,)+
+        }
+
+        impl $type {
+            /// Every one there is.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The text on the wire.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)+
+                }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = UnknownName;
+
+            fn from_str(text: &str) -> Result<Self, UnknownName> {
+                let mut all = Self::ALL.iter().copied();
+                all.find(|known| known.as_str() == text).ok_or(UnknownName)
+            }
+        }
+    };
 }
 
-/// One thing that an account may be allowed to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Permission {
+named! {
+    /// What an account is in the chain. Roles other than `Owner` hold for the stores of the account.
+    #[derive(
+        Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        utoipa::ToSchema,
+    )]
+    pub enum Role {
+        /// Runs the chain: everything, everywhere.
+        Owner = "owner",
+        /// Runs several stores.
+        AreaManager = "area_manager",
+        /// Runs one store.
+        StoreManager = "store_manager",
+        /// Works in a store.
+        Crew = "crew",
+        /// A self-order terminal.
+        Kiosk = "kiosk",
+        /// A registered terminal of a store while nobody is signed in at it.
+        Device = "device",
+        /// A program of a third party.
+        Plugin = "plugin",
+        /// A service of this installation; no account has it.
+        Service = "service",
+    }
+}
+
+/// Declares the permissions and, for each, the type that stands for it in handler signatures.
+macro_rules! permissions {
+    ($($(#[doc = $doc:literal])+ $name:ident = $text:tt,)+) => {
+        named! {
+            /// One thing that an account may be allowed to do. Its text names it as a scope.
+            #[derive(
+                Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+                utoipa::ToSchema,
+            )]
+            pub enum Permission {
+                $($(#[doc = $doc])+ $name = $text,)+
+            }
+        }
+
+        /// One type per permission, for handler signatures: `Permit<permits::OrdersRead>`.
+        pub mod permits {
+            use super::super::extractors::PermissionMarker;
+            use super::Permission;
+
+            $(
+                #[doc = concat!("Stands for [`Permission::", stringify!($name), "`].")]
+                #[derive(Debug)]
+                pub struct $name;
+
+                impl PermissionMarker for $name {
+                    const PERMISSION: Permission = Permission::$name;
+                }
+            )+
+        }
+    };
+}
+
+permissions! {
     /// List and read accounts.
-    UsersRead,
+    UsersRead = "users:read",
     /// Create and change accounts.
-    UsersWrite,
+    UsersWrite = "users:write",
+    /// End the sessions of other accounts.
+    SessionsRevoke = "sessions:revoke",
+    /// Create, list and revoke API keys of one's own.
+    ApiKeysWrite = "api_keys:write",
+    /// Read and export the audit trail.
+    AuditRead = "audit:read",
+    /// Replace the keys that sign tokens and the secrets of services.
+    KeysRotate = "keys:rotate",
     /// Read stores and menus.
-    MenuRead,
+    MenuRead = "menu:read",
     /// Create and change stores and menus.
-    MenuWrite,
+    MenuWrite = "menu:write",
     /// Read orders.
-    OrdersRead,
+    OrdersRead = "orders:read",
     /// Place orders.
-    OrdersCreate,
+    OrdersCreate = "orders:create",
     /// Cancel confirmed orders.
-    OrdersCancel,
+    OrdersCancel = "orders:cancel",
     /// Load historical orders.
-    OrdersImport,
+    OrdersImport = "orders:import",
     /// Read products, recipes, stock, movements.
-    InventoryRead,
+    InventoryRead = "inventory:read",
     /// Receive, count and write off stock.
-    InventoryWrite,
+    InventoryWrite = "inventory:write",
     /// Change products and recipes.
-    CatalogWrite,
+    CatalogWrite = "catalog:write",
     /// Read payments and the ledger.
-    PaymentsRead,
+    PaymentsRead = "payments:read",
     /// Refund payments.
-    PaymentsRefund,
+    PaymentsRefund = "payments:refund",
     /// Read reports.
-    AnalyticsRead,
+    AnalyticsRead = "analytics:read",
     /// Read devices and readings.
-    DevicesRead,
+    DevicesRead = "devices:read",
     /// Register and change devices.
-    DevicesWrite,
+    DevicesWrite = "devices:write",
     /// See the state of the system, parked events included, and re-drive them.
-    SystemOperate,
+    SystemOperate = "system:operate",
 }
 
 impl Role {
+    /// Everything that this role may do: the table.
+    #[must_use]
+    pub const fn grants(self) -> &'static [Permission] {
+        use Permission::{
+            AnalyticsRead, ApiKeysWrite, DevicesRead, DevicesWrite, InventoryRead, InventoryWrite,
+            MenuRead, OrdersCancel, OrdersCreate, OrdersRead, PaymentsRead, PaymentsRefund,
+            SessionsRevoke, UsersRead,
+        };
+        match self {
+            Self::Owner => Permission::ALL,
+            Self::AreaManager | Self::StoreManager => &[
+                UsersRead,
+                SessionsRevoke,
+                ApiKeysWrite,
+                MenuRead,
+                OrdersRead,
+                OrdersCreate,
+                OrdersCancel,
+                InventoryRead,
+                InventoryWrite,
+                PaymentsRead,
+                PaymentsRefund,
+                AnalyticsRead,
+                DevicesRead,
+                DevicesWrite,
+            ],
+            Self::Crew => &[
+                MenuRead,
+                OrdersRead,
+                OrdersCreate,
+                InventoryRead,
+                InventoryWrite,
+                DevicesRead,
+            ],
+            Self::Kiosk => &[MenuRead, OrdersCreate],
+            Self::Device => &[MenuRead],
+            Self::Plugin => &[MenuRead, OrdersRead, InventoryRead],
+            // Services are let in by name, where a route names them, never by a permission.
+            Self::Service => &[],
+        }
+    }
+
     /// Whether this role may do that.
     #[must_use]
     pub fn allows(self, permission: Permission) -> bool {
-        use Permission::{
-            AnalyticsRead, DevicesRead, DevicesWrite, InventoryRead, InventoryWrite, MenuRead,
-            OrdersCancel, OrdersCreate, OrdersRead, PaymentsRead, PaymentsRefund, UsersRead,
-        };
-        match self {
-            Self::Owner => true,
-            Self::AreaManager | Self::StoreManager => matches!(
-                permission,
-                UsersRead
-                    | MenuRead
-                    | OrdersRead
-                    | OrdersCreate
-                    | OrdersCancel
-                    | InventoryRead
-                    | InventoryWrite
-                    | PaymentsRead
-                    | PaymentsRefund
-                    | AnalyticsRead
-                    | DevicesRead
-                    | DevicesWrite
-            ),
-            Self::Crew => matches!(
-                permission,
-                MenuRead | OrdersRead | OrdersCreate | InventoryRead | InventoryWrite | DevicesRead
-            ),
-            Self::Kiosk => matches!(permission, MenuRead | OrdersCreate),
-        }
+        self.grants().contains(&permission)
+    }
+
+    /// Whether an account may have it.
+    #[must_use]
+    pub const fn is_for_accounts(self) -> bool {
+        !matches!(self, Self::Service)
     }
 }
 
@@ -108,21 +215,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_owner_changes_accounts_and_loads_history() {
-        for role in [
-            Role::AreaManager,
-            Role::StoreManager,
-            Role::Crew,
-            Role::Kiosk,
+    fn only_the_owner_changes_accounts_and_keys_and_loads_history() {
+        for permission in [
+            Permission::UsersWrite,
+            Permission::AuditRead,
+            Permission::KeysRotate,
+            Permission::OrdersImport,
+            Permission::SystemOperate,
         ] {
-            for permission in [
-                Permission::UsersWrite,
-                Permission::OrdersImport,
-                Permission::SystemOperate,
-            ] {
-                assert!(!role.allows(permission), "{role:?} {permission:?}");
-            }
+            let holders = Role::ALL.iter().filter(|role| role.allows(permission));
+            assert_eq!(holders.collect::<Vec<_>>(), [&Role::Owner], "{permission}");
         }
-        assert!(Role::Owner.allows(Permission::UsersWrite));
+    }
+
+    #[test]
+    fn every_name_reads_back_and_is_the_one_on_the_wire() {
+        for role in Role::ALL {
+            assert_eq!(role.as_str().parse(), Ok(*role));
+            assert_eq!(serde_json::to_value(role).unwrap(), role.as_str());
+        }
+        for permission in Permission::ALL {
+            assert_eq!(permission.as_str().parse(), Ok(*permission));
+            assert_eq!(
+                serde_json::to_value(permission).unwrap(),
+                permission.as_str()
+            );
+        }
+        assert_eq!("janitor".parse::<Role>(), Err(UnknownName));
+    }
+
+    #[test]
+    fn nobody_but_an_owner_may_do_everything_and_a_service_nothing() {
+        for role in Role::ALL {
+            let all = role.grants().len() == Permission::ALL.len();
+            assert_eq!(all, *role == Role::Owner, "{role}");
+        }
+        assert!(Role::Service.grants().is_empty());
     }
 }
