@@ -8,11 +8,12 @@ use common::settings::Neighbours;
 use contracts::services::ServiceName;
 use http::HeaderValue;
 use http::uri::{Authority, Scheme, Uri};
+use metrics::SharedString;
 
 /// A service behind the gateway.
 #[derive(Debug)]
 pub(crate) struct Service {
-    name: &'static str,
+    name: Arc<str>,
     authority: Authority,
     host: HeaderValue,
     refuses_work: AtomicBool,
@@ -22,12 +23,14 @@ pub(crate) struct Service {
 #[derive(Debug, thiserror::Error)]
 #[error("the address of {service}-service must be http://host[:port] without a path")]
 pub(crate) struct BadAddress {
-    service: &'static str,
+    service: String,
 }
 
 impl Service {
-    fn try_new(name: &'static str, base_url: &str) -> Result<Self, BadAddress> {
-        let refused = || BadAddress { service: name };
+    fn try_new(name: &str, base_url: &str) -> Result<Self, BadAddress> {
+        let refused = || BadAddress {
+            service: name.to_owned(),
+        };
         let uri: Uri = base_url.parse().map_err(|_malformed| refused())?;
         let authority = uri.authority().cloned().ok_or_else(refused)?;
         let plain = uri.scheme() == Some(&Scheme::HTTP) && matches!(uri.path(), "" | "/");
@@ -36,7 +39,7 @@ impl Service {
         }
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_invalid| refused())?;
         Ok(Self {
-            name,
+            name: name.into(),
             authority,
             host,
             refuses_work: AtomicBool::new(false),
@@ -44,8 +47,13 @@ impl Service {
     }
 
     /// The short name, such as `order`.
-    pub(crate) const fn name(&self) -> &'static str {
-        self.name
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its name as the label of a time series; the number of services is bounded.
+    pub(crate) fn label(&self) -> SharedString {
+        SharedString::from_shared(Arc::clone(&self.name))
     }
 
     /// Host and port as text: the key of its connections.
@@ -83,7 +91,7 @@ impl Service {
 
 impl fmt::Display for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name)
+        f.write_str(&self.name)
     }
 }
 
@@ -104,7 +112,7 @@ impl Directory {
 
     /// The service with this short name.
     pub(crate) fn find(&self, name: &str) -> Option<&Arc<Service>> {
-        self.0.iter().find(|service| service.name == name)
+        self.0.iter().find(|service| service.name() == name)
     }
 
     /// Every service, in the order of their ports.

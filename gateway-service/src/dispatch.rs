@@ -10,6 +10,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use common::context::{REQUEST_ID_HEADER, RequestContext};
 use common::error::ApiError;
+use metrics::SharedString;
 
 use crate::answer::{AnswerBody, Content, Draft, close_after, problem, set};
 use crate::edge::cors::Cors;
@@ -166,7 +167,7 @@ impl Call<'_> {
             return answer.map_err(Refusal::from);
         }
         if let Some((local, route)) = Local::of(screened.path.as_str()) {
-            record.set_route(Arc::from(route), "gateway");
+            record.set_route(Arc::from(route), SharedString::const_str("gateway"));
             if !matches!(*request.method(), Method::GET | Method::HEAD) {
                 return Err(Refusal::method_not_allowed("GET, HEAD"));
             }
@@ -175,7 +176,7 @@ impl Call<'_> {
         let Some(route) = gateway.routes.find(&screened.path) else {
             return Err(ApiError::not_found("path").into());
         };
-        record.set_route(Arc::clone(&route.prefix), route.service.name());
+        record.set_route(Arc::clone(&route.prefix), route.service.label());
         self.forward(route, &screened, record).await
     }
 
@@ -221,12 +222,12 @@ impl Call<'_> {
                 .send(&route.service, &outbound, upload, route.header_timeout);
         let exchange = match sent.await {
             Ok(exchange) => exchange,
-            Err(error) => return Err(refusal_of(error, route.service.name())),
+            Err(error) => return Err(refusal_of(error, route.service.label())),
         };
         record.set_upstream(started.elapsed());
         let (upload, idle_timeout) = (self.upload.as_ref(), gateway.limits.download_idle_timeout);
         let relayed = relay(exchange, self.request, upload, &gateway.via, idle_timeout);
-        relayed.map_err(|fault| bad_gateway(fault, route.service.name()).into())
+        relayed.map_err(|fault| bad_gateway(fault, route.service.label()).into())
     }
 }
 
@@ -236,21 +237,21 @@ fn too_large(max_bytes: u64) -> Refusal {
     ))
 }
 
-fn count_failure(service: &'static str, kind: &'static str) {
+fn count_failure(service: SharedString, kind: &'static str) {
     metrics::counter!("gateway_upstream_failures_total", "service" => service, "kind" => kind)
         .increment(1);
 }
 
 fn bad_gateway(
     cause: impl std::error::Error + Send + Sync + 'static,
-    service: &'static str,
+    service: SharedString,
 ) -> ApiError {
     count_failure(service, "bad_answer");
     let detail = "The service broke off or gave an answer that cannot be passed on.";
     ApiError::new(StatusCode::BAD_GATEWAY, "bad_gateway", detail).with_cause(cause)
 }
 
-fn refusal_of(error: SendError, service: &'static str) -> Refusal {
+fn refusal_of(error: SendError, service: SharedString) -> Refusal {
     match error {
         SendError::Unreachable(_) => {
             count_failure(service, "unreachable");

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::http::{Method, StatusCode};
+use metrics::SharedString;
 
 /// The client went away before there was a status; only logs and metrics know this number.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -34,7 +35,7 @@ impl Outcome {
 pub(crate) struct Record {
     method: &'static str,
     route: Arc<str>,
-    service: &'static str,
+    service: SharedString,
     request_id: String,
     status: Option<StatusCode>,
     started: Instant,
@@ -49,7 +50,7 @@ impl Record {
         Self {
             method: label(method),
             route: Arc::from("unmatched"),
-            service: "gateway",
+            service: SharedString::const_str("gateway"),
             request_id,
             status: None,
             started: Instant::now(),
@@ -60,7 +61,7 @@ impl Record {
     }
 
     /// The route it took, and whose it is.
-    pub(crate) fn set_route(&mut self, route: Arc<str>, service: &'static str) {
+    pub(crate) fn set_route(&mut self, route: Arc<str>, service: SharedString) {
         self.route = route;
         self.service = service;
     }
@@ -88,21 +89,21 @@ impl Record {
 
     fn measure(&self, status: u16) {
         let route = self.route.as_ref();
-        let (method, service) = (self.method, self.service);
+        let (method, service) = (self.method, self.service.clone());
         metrics::counter!(
             "http_requests_total",
-            "method" => method, "route" => route.to_owned(), "service" => service,
+            "method" => method, "route" => route.to_owned(), "service" => service.clone(),
             "status" => status.to_string()
         )
         .increment(1);
         let elapsed = self.started.elapsed().as_secs_f64();
         metrics::histogram!(
             "http_request_duration_seconds",
-            "method" => method, "route" => route.to_owned(), "service" => service
+            "method" => method, "route" => route.to_owned(), "service" => service.clone()
         )
         .record(elapsed);
         if let Some(upstream) = self.upstream {
-            metrics::histogram!("gateway_upstream_duration_seconds", "service" => service)
+            metrics::histogram!("gateway_upstream_duration_seconds", "service" => service.clone())
                 .record(upstream.as_secs_f64());
         }
         if self.outcome != Outcome::Complete {
@@ -124,7 +125,7 @@ impl Record {
                     http.route = route,
                     http.status = status,
                     http.response_bytes = self.bytes,
-                    upstream.service = self.service,
+                    upstream.service = &*self.service,
                     upstream_ms,
                     duration_ms,
                     outcome,

@@ -78,14 +78,14 @@ pub(crate) async fn keep(gateway: Arc<Gateway>, settings: DocsSettings, shutdown
 
 /// Reads the documents that are missing or old; `false` when one could not be read.
 async fn refresh(
-    volumes: &mut BTreeMap<&'static str, Volume>,
+    volumes: &mut BTreeMap<String, Volume>,
     board: &Board,
     gateway: &Gateway,
     settings: &DocsSettings,
 ) -> bool {
     let healthy = board.healthy();
     let count = volumes.len();
-    volumes.retain(|name, _| healthy.iter().any(|(service, _)| service.name() == *name));
+    volumes.retain(|name, _| healthy.iter().any(|(service, _)| service.name() == name));
     let mut changed = volumes.len() < count;
     let mut complete = true;
     for (service, incarnation) in healthy {
@@ -97,7 +97,7 @@ async fn refresh(
             Some(text) => {
                 let same = known.is_some_and(|volume| volume.text == text);
                 changed |= !same;
-                volumes.insert(service.name(), Volume { incarnation, text });
+                volumes.insert(service.name().to_owned(), Volume { incarnation, text });
             }
             None => complete = false,
         }
@@ -125,7 +125,7 @@ async fn read(service: &Service, settings: &DocsSettings) -> Option<Bytes> {
     None
 }
 
-fn join(volumes: &BTreeMap<&'static str, Volume>, leads_to: impl Fn(&str, &str) -> bool) -> Bytes {
+fn join(volumes: &BTreeMap<String, Volume>, leads_to: impl Fn(&str, &str) -> bool) -> Bytes {
     let own = serde_json::to_value(OwnApi::openapi()).unwrap_or_default();
     let mut joined = Joined::new(&own);
     joined.add("gateway", own, |_path| true);

@@ -60,7 +60,7 @@ impl Connection {
                 tracing::debug!(error = %error, "a connection to a service ended");
             }
         });
-        metrics::counter!("gateway_upstream_connections_total", "service" => service.name())
+        metrics::counter!("gateway_upstream_connections_total", "service" => service.label())
             .increment(1);
         Ok(Self {
             sender,

@@ -105,7 +105,7 @@ impl Upstreams {
                 // The service closed the kept connection while the request was on its way
                 // (RFC 9112, section 9.3.1): once more, on a fresh one.
                 Attempt::Failed(error) if repeatable && is_closed(&error) => {
-                    metrics::counter!("gateway_upstream_repeats_total", "service" => service.name())
+                    metrics::counter!("gateway_upstream_repeats_total", "service" => service.label())
                         .increment(1);
                     request = outbound.request(RequestBody::new(None));
                     break;

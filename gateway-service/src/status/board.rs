@@ -146,7 +146,7 @@ impl Board {
         } else {
             0.0
         };
-        metrics::gauge!("gateway_service_healthy", "service" => service.name()).set(up);
+        metrics::gauge!("gateway_service_healthy", "service" => service.label()).set(up);
         if turned || restarted {
             self.changes.send_modify(|count| *count += 1);
         }

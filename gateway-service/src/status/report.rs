@@ -31,7 +31,7 @@ pub(crate) struct InstanceOut {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct ServiceOut {
     /// Short name, such as `order`.
-    name: &'static str,
+    name: String,
     status: ServiceStatus,
     /// Duration of the last check, in milliseconds.
     latency_ms: Option<u64>,
@@ -85,7 +85,7 @@ impl Board {
             status: ServiceStatus::Healthy,
         });
         let gateway = ServiceOut {
-            name: "gateway",
+            name: "gateway".to_owned(),
             status: ServiceStatus::Healthy,
             latency_ms: Some(0),
             version: Some(env!("CARGO_PKG_VERSION").to_owned()),
@@ -119,7 +119,7 @@ fn shown(entry: Entry) -> ServiceOut {
         status,
     };
     ServiceOut {
-        name: entry.service.name(),
+        name: entry.service.name().to_owned(),
         status,
         latency_ms: entry
             .latency
