@@ -11,6 +11,7 @@ mod app;
 mod client_address;
 mod domain;
 mod error;
+mod events;
 mod hashing;
 mod jobs;
 mod keys;

@@ -12,6 +12,8 @@ use common::health::{Health, Importance};
 use common::server::{RunningServer, ServerParts};
 use common::settings::{Loaded, RedisSettings};
 use common::shutdown::Shutdown;
+use contracts::services::ServiceName;
+use messaging::{Messaging, Outbox};
 use secrecy::ExposeSecret;
 use store::{Db, Migrator};
 
@@ -22,13 +24,14 @@ use crate::keys::{InstallationSecret, Keyring, Mint, RefreshTokens};
 use crate::settings::{self, OwnSettings, TokensSettings};
 use crate::state::AppState;
 use crate::throttle::{SharedCounts, Throttle};
-use crate::{jobs, routes};
+use crate::{events, jobs, routes};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/user");
 
 /// The service, listening.
 pub struct Application {
     server: RunningServer,
+    messaging: Messaging,
     state: web::Data<AppState>,
     shutdown: Shutdown,
 }
@@ -56,18 +59,23 @@ impl Application {
         ensure!(faults.is_empty(), "{}", faults.join("; "));
         let Loaded { common, own, .. } = settings;
         let db = Db::connect(&common.database).await?;
-        db.migrate(&[&MIGRATIONS]).await?;
+        db.migrate(&[&MIGRATIONS, &messaging::MIGRATIONS]).await?;
 
         let secret =
             InstallationSecret::obtain(&own.keys.encryption_secret, &common.data_dir.join("keys"))?;
         let keyring = Keyring::open(db.clone(), &secret, clock.clone()).await?;
         let shared = shared_counts(&common.redis)?;
-        let health = health(&db, shared.clone());
         let state = web::Data::new(AppState {
+            outbox: Outbox::new(ServiceName::User, &common.events, clock.clone()),
             mint: Mint::new(keyring.clone(), clock.clone(), &own.tokens),
             refresh_tokens: RefreshTokens::new(&secret),
             session_limits: session_limits(&own.tokens),
-            throttle: Throttle::new(&own.throttle, secret.blinding_key(), shared, clock.clone()),
+            throttle: Throttle::new(
+                &own.throttle,
+                secret.blinding_key(),
+                shared.clone(),
+                clock.clone(),
+            ),
             hasher: Hasher::new(&own.hashing)?,
             trusted_proxies: own.proxies.trusted,
             service_root: common.auth.service_root_secret,
@@ -78,19 +86,27 @@ impl Application {
         ensure_owner(&state, &own.owner, common.profile).await?;
         state.hasher.release_memory();
         jobs::start(&state, &shutdown);
+        let messaging = events::start(&state, common.events, common.neighbours, &shutdown)?;
 
         let parts = ServerParts {
             settings: common.server,
-            health,
+            health: health(&state.db, &messaging, shared),
             verifier: TokenVerifier::new(keyring, clock),
             openapi: routes::openapi(),
         };
-        let routed = state.clone();
-        let server = common::server::start(parts, move |config| routes::configure(config, &routed))
-            .context("cannot listen")?;
+        let (routed, endpoints) = (state.clone(), messaging.clone());
+        let server = common::server::start(parts, move |config| {
+            routes::configure(config, &routed);
+            config.map(|config| {
+                endpoints.configure(config);
+                config
+            });
+        })
+        .context("cannot listen")?;
         tracing::info!(address = %server.address(), "user-service listens");
         Ok(Self {
             server,
+            messaging,
             state,
             shutdown,
         })
@@ -108,6 +124,7 @@ impl Application {
     /// When the server ends by itself.
     pub async fn run_until_stopped(self) -> anyhow::Result<()> {
         self.server.run_until(&self.shutdown).await?;
+        self.messaging.stopped().await;
         self.state.db.close().await;
         Ok(())
     }
@@ -123,16 +140,13 @@ fn shared_counts(settings: &RedisSettings) -> anyhow::Result<Option<Arc<SharedCo
     Ok(Some(Arc::new(counts)))
 }
 
-fn health(db: &Db, shared: Option<Arc<SharedCounts>>) -> Health {
-    let db = db.clone();
-    let health = Health::builder("user", env!("CARGO_PKG_VERSION")).check(
-        "database",
-        Importance::Required,
-        move || {
-            let db = db.clone();
-            async move { db.ping().await.map_err(|error| error.to_string()) }
-        },
-    );
+fn health(db: &Db, messaging: &Messaging, shared: Option<Arc<SharedCounts>>) -> Health {
+    let (db, messaging) = (db.clone(), messaging.clone());
+    let health = Health::builder("user", env!("CARGO_PKG_VERSION"))
+        .check("database", Importance::Required, move || db.clone().check())
+        .check("events", Importance::Helpful, move || {
+            std::future::ready(messaging.check())
+        });
     let Some(shared) = shared else {
         return health.build();
     };

@@ -1,6 +1,7 @@
 //! What every use case works with.
 
 use common::clock::Clock;
+use messaging::Outbox;
 use secrecy::SecretString;
 use store::Db;
 
@@ -14,6 +15,7 @@ use crate::throttle::Throttle;
 pub(crate) struct AppState {
     pub(crate) db: Db,
     pub(crate) clock: Clock,
+    pub(crate) outbox: Outbox,
     pub(crate) hasher: Hasher,
     pub(crate) keyring: Keyring,
     pub(crate) mint: Mint,

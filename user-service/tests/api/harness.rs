@@ -226,6 +226,7 @@ fn usual_variables(database: &TestDatabase, data: &TempDir) -> Vec<(String, Stri
     ];
     if Profile::current() == Profile::Infrastructure {
         variables.push(("REDIS_URL", required_address("TEST_REDIS_URL")));
+        variables.push(("AMQP_URL", testkit::broker::amqp_url()));
     }
     let own = |(name, value): (&str, String)| (name.to_owned(), value);
     variables.into_iter().map(own).collect()

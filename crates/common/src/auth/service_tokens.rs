@@ -20,6 +20,9 @@ pub enum TokenSourceError {
     /// user-service could not be asked, or refused.
     #[error("no service token could be had")]
     Fetch(#[source] reqwest::Error),
+    /// user-service could not sign its own.
+    #[error("no service token could be signed")]
+    Sign(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Gives the bearer token to send with a call to another service.
