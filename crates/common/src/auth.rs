@@ -9,17 +9,19 @@ mod extractors;
 mod keys;
 mod permissions;
 mod principal;
+mod scopes;
 mod service_tokens;
 mod verifier;
 
 pub use crypto::install_jwt_crypto;
 pub(crate) use extractors::bearer_of;
-pub use extractors::{Operator, PermissionMarker, Permit, ServiceIdentity};
+pub use extractors::{Operator, PermissionMarker, Permit, PersonOrApplication, ServiceIdentity};
 pub use keys::{Jwk, JwkSet, KeySource, KeySourceError, StaticKeys, UserServiceKeys};
 pub use permissions::{Permission, Role, UnknownName, permits};
-pub use principal::{Claims, Principal, StoreClaim, StoreScope, TokenType};
+pub use principal::{Claims, Delegation, Principal, StoreClaim, StoreScope, TokenType};
+pub use scopes::{PermissionScope, permission_scopes};
 pub use service_tokens::{
     ServiceTokenIn, ServiceTokenOut, ServiceTokens, TokenSource, TokenSourceError,
     derive_service_secret,
 };
-pub use verifier::{AUDIENCE, ISSUER, TokenError, TokenVerifier};
+pub use verifier::{AUDIENCE, DELEGATED_AUDIENCE, ISSUER, TokenError, TokenVerifier};

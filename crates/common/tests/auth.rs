@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use common::auth::{JwkSet, KeySource, KeySourceError, Role, TokenError, TokenVerifier};
+use common::auth::{
+    AUDIENCE, Claims, DELEGATED_AUDIENCE, JwkSet, KeySource, KeySourceError, Permission, Role,
+    TokenError, TokenType, TokenVerifier,
+};
 use common::clock::Clock;
 use common::ids::StoreId;
 use common::time::Timestamp;
@@ -56,6 +59,46 @@ async fn a_good_token_says_who_asks() {
         .require_store(StoreId::new(&Clock::system()))
         .unwrap_err();
     assert_eq!(foreign.status().as_u16(), 404);
+}
+
+#[tokio::test]
+async fn an_application_does_no_more_than_its_scopes_say() {
+    let identity = TestIdentity::new();
+    let verifier = identity.verifier();
+    let token = identity.delegated("openid orders:read users:write system:operate");
+    let caller = verifier.verify(&token).await.unwrap();
+    assert_eq!(caller.token_type, TokenType::Delegated);
+    assert!(caller.allows(Permission::OrdersRead));
+    for permission in [
+        Permission::OrdersCreate,
+        Permission::UsersWrite,
+        Permission::SystemOperate,
+    ] {
+        assert!(!caller.allows(permission), "{permission:?}");
+    }
+    let nothing = verifier.verify(&identity.delegated("")).await.unwrap();
+    assert!(!nothing.allows(Permission::OrdersRead));
+}
+
+#[tokio::test]
+async fn a_token_of_one_kind_is_not_taken_for_another() {
+    let identity = TestIdentity::new();
+    let verifier = identity.verifier();
+    for (typ, aud) in [
+        (TokenType::Access, DELEGATED_AUDIENCE),
+        (TokenType::Service, DELEGATED_AUDIENCE),
+        (TokenType::Delegated, AUDIENCE),
+        (TokenType::Delegated, "some-application"),
+    ] {
+        let token = identity.sign(&Claims {
+            aud: aud.to_owned(),
+            roles: vec![Role::Owner],
+            ..identity.claims(typ, "7")
+        });
+        let outcome = verifier.verify(&token).await;
+        let refused = matches!(outcome, Err(TokenError::Invalid(_)));
+        assert!(refused, "{typ:?} for {aud}: {outcome:?}");
+    }
 }
 
 #[tokio::test]

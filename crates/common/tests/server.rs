@@ -238,3 +238,19 @@ async fn health_metrics_and_documentation_are_open() {
     );
     sick.stop().await;
 }
+
+#[tokio::test]
+async fn an_application_gets_in_where_its_scopes_reach() {
+    let running = Running::start(true);
+    let as_application = |scopes| {
+        running
+            .client
+            .with_token(running.identity.delegated(scopes))
+    };
+    let number = json!({"number": 1});
+    let allowed = as_application("orders:read").post("/double", &number).await;
+    let _doubled = allowed.expect(200);
+    let refused = as_application("menu:read").post("/double", &number).await;
+    refused.expect_problem(403, "forbidden");
+    running.stop().await;
+}

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use common::auth::{
-    AUDIENCE, Claims, ISSUER, Jwk, JwkSet, Role, StaticKeys, StoreClaim, TokenType, TokenVerifier,
+    Claims, ISSUER, Jwk, JwkSet, Role, StaticKeys, StoreClaim, TokenType, TokenVerifier,
 };
 use common::clock::Clock;
 use common::ids::{StoreId, UserId};
@@ -114,6 +114,20 @@ impl TestIdentity {
         self.user(&[role], StoreClaim::Only(vec![store]))
     }
 
+    /// A token with which an application acts for a new owner, as far as `scopes` go.
+    #[must_use]
+    pub fn delegated(&self, scopes: &str) -> String {
+        let person = self.owner_claims();
+        self.sign(&Claims {
+            azp: Some("some-application".to_owned()),
+            scope: Some(scopes.to_owned()),
+            roles: person.roles.clone(),
+            stores: person.stores.clone(),
+            sid: person.sid.clone(),
+            ..self.claims(TokenType::Delegated, &person.sub)
+        })
+    }
+
     /// A token of a service.
     #[must_use]
     pub fn service(&self, name: &str) -> String {
@@ -126,9 +140,9 @@ impl TestIdentity {
         let now = self.clock.now().as_unix_seconds();
         Claims {
             iss: ISSUER.to_owned(),
-            aud: AUDIENCE.to_owned(),
+            aud: typ.audience().to_owned(),
             sub: subject.to_owned(),
-            sid: (typ == TokenType::Access).then(|| Uuid::new_v4().to_string()),
+            sid: (typ != TokenType::Service).then(|| Uuid::new_v4().to_string()),
             exp: now + LIFETIME_S,
             nbf: now,
             iat: now,
@@ -136,6 +150,8 @@ impl TestIdentity {
             typ,
             roles: Vec::new(),
             stores: StoreClaim::default(),
+            azp: None,
+            scope: None,
         }
     }
 

@@ -32,7 +32,7 @@ async fn internal_endpoints_are_reached_by_no_trick() {
         ("/api/orders/./x", 400),
         ("/api/ordersheet", 404),
         ("/api/orders%2f1", 400),
-        ("/.well-known/jwks.json", 404),
+        ("/.well-known/security.txt", 404),
         ("/", 404),
     ] {
         let answer = gateway

@@ -86,6 +86,8 @@ impl Mint {
             typ,
             roles: Vec::new(),
             stores: StoreClaim::default(),
+            azp: None,
+            scope: None,
         }
     }
 

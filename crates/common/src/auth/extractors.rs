@@ -40,7 +40,7 @@ impl<P: PermissionMarker> FromRequest for Permit<P> {
     type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
-        let verified = Principal::extract(request);
+        let verified = verify(request);
         Box::pin(async move {
             let principal = verified.await?;
             if !principal.allows(P::PERMISSION) {
@@ -54,7 +54,8 @@ impl<P: PermissionMarker> FromRequest for Permit<P> {
     }
 }
 
-/// Any caller with a valid access token. 403 for a service's token.
+/// Any person with a valid access token. 403 for a service's token, and for an application that acts
+/// for a person: without a permission to name there is no scope that could let it.
 impl FromRequest for Principal {
     type Error = ApiError;
     type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
@@ -65,6 +66,27 @@ impl FromRequest for Principal {
             let principal = verified.await?;
             match principal.token_type {
                 TokenType::Access => Ok(principal),
+                TokenType::Service | TokenType::Delegated => Err(ApiError::forbidden()),
+            }
+        })
+    }
+}
+
+/// A person, or an application that acts for one: for handlers that look at the scopes themselves.
+/// 403 for a service's token.
+#[derive(Debug)]
+pub struct PersonOrApplication(pub Principal);
+
+impl FromRequest for PersonOrApplication {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        let verified = verify(request);
+        Box::pin(async move {
+            let principal = verified.await?;
+            match principal.token_type {
+                TokenType::Access | TokenType::Delegated => Ok(Self(principal)),
                 TokenType::Service => Err(ApiError::forbidden()),
             }
         })
@@ -90,7 +112,7 @@ impl FromRequest for ServiceIdentity {
                 TokenType::Service => Ok(Self {
                     name: principal.subject,
                 }),
-                TokenType::Access => Err(ApiError::forbidden()),
+                TokenType::Access | TokenType::Delegated => Err(ApiError::forbidden()),
             }
         })
     }

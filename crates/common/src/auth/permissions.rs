@@ -150,6 +150,8 @@ permissions! {
     DevicesRead = "devices:read",
     /// Register and change devices.
     DevicesWrite = "devices:write",
+    /// Register applications that people may let act for them.
+    ApplicationsManage = "applications:manage",
     /// See the state of the system, parked events included, and re-drive them.
     SystemOperate = "system:operate",
 }
@@ -221,6 +223,7 @@ mod tests {
             Permission::AuditRead,
             Permission::KeysRotate,
             Permission::OrdersImport,
+            Permission::ApplicationsManage,
             Permission::SystemOperate,
         ] {
             let holders = Role::ALL.iter().filter(|role| role.allows(permission));

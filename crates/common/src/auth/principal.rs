@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::permissions::{Permission, Role};
+use super::scopes::can_be_delegated;
+use super::verifier::{AUDIENCE, DELEGATED_AUDIENCE};
 use crate::error::ApiError;
 use crate::ids::StoreId;
 
@@ -14,6 +16,20 @@ pub enum TokenType {
     Access,
     /// A service's own identity.
     Service,
+    /// An access token that a person let another application have: the person's rights, as far as
+    /// the token's scopes go.
+    Delegated,
+}
+
+impl TokenType {
+    /// The `aud` that goes with it. A program that knows nothing of delegated tokens refuses them.
+    #[must_use]
+    pub const fn audience(self) -> &'static str {
+        match self {
+            Self::Access | Self::Service => AUDIENCE,
+            Self::Delegated => DELEGATED_AUDIENCE,
+        }
+    }
 }
 
 /// The claims of an access or service token (RFC 7519, section 4.1).
@@ -44,6 +60,13 @@ pub struct Claims {
     /// Where the roles hold.
     #[serde(default)]
     pub stores: StoreClaim,
+    /// The application that a delegated token was given to: its client id (OpenID Connect Core 1.0,
+    /// section 2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub azp: Option<String>,
+    /// The scopes of a delegated token, separated by blanks (RFC 8693, section 4.2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
 }
 
 /// The `stores` claim: `"*"` or a list of ids. Absent means none.
@@ -108,10 +131,45 @@ pub struct Principal {
     pub roles: Vec<Role>,
     /// Where the roles hold.
     pub stores: StoreScope,
+    /// The application that acts for the account, for delegated tokens.
+    pub delegation: Option<Delegation>,
+}
+
+/// An application that acts for an account, and how far it may go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delegation {
+    /// The application's client id.
+    pub client_id: String,
+    /// What the account let it do.
+    pub scopes: Vec<String>,
+}
+
+impl Delegation {
+    /// Whether the account let the application do this.
+    #[must_use]
+    pub fn permits(&self, permission: Permission) -> bool {
+        can_be_delegated(permission) && self.has(permission.as_str())
+    }
+
+    /// Whether this scope was granted.
+    #[must_use]
+    pub fn has(&self, scope: &str) -> bool {
+        self.scopes.iter().any(|granted| granted == scope)
+    }
+
+    /// The delegation of a delegated token; a token of that kind without its claims allows nothing.
+    fn of(claims: &Claims) -> Option<Self> {
+        let scopes = claims.scope.as_deref().unwrap_or_default();
+        (claims.typ == TokenType::Delegated).then(|| Self {
+            client_id: claims.azp.clone().unwrap_or_default(),
+            scopes: scopes.split(' ').map(ToOwned::to_owned).collect(),
+        })
+    }
 }
 
 impl From<Claims> for Principal {
     fn from(claims: Claims) -> Self {
+        let delegation = Delegation::of(&claims);
         let stores = match claims.stores {
             // The owner's role holds for the whole chain by definition.
             _ if claims.roles.contains(&Role::Owner) => StoreScope::All,
@@ -124,16 +182,24 @@ impl From<Claims> for Principal {
             token_type: claims.typ,
             roles: claims.roles,
             stores,
+            delegation,
         }
     }
 }
 
 impl Principal {
-    /// Whether one of the roles allows it.
+    /// Whether one of the roles allows it and, for an application, the account let it do that.
     #[must_use]
     pub fn allows(&self, permission: Permission) -> bool {
-        self.token_type == TokenType::Access
-            && self.roles.iter().any(|role| role.allows(permission))
+        let permitted = match self.token_type {
+            TokenType::Access => true,
+            TokenType::Service => false,
+            TokenType::Delegated => {
+                let delegation = self.delegation.as_ref();
+                delegation.is_some_and(|delegation| delegation.permits(permission))
+            }
+        };
+        permitted && self.roles.iter().any(|role| role.allows(permission))
     }
 
     /// Refuses a store outside the caller's own.

@@ -15,8 +15,10 @@ use crate::time::Timestamp;
 
 /// The `iss` of every token.
 pub const ISSUER: &str = "maru";
-/// The `aud` of every token.
+/// The `aud` of every token of a person or a service.
 pub const AUDIENCE: &str = "maru";
+/// The `aud` of the tokens with which applications act for people.
+pub const DELEGATED_AUDIENCE: &str = "maru:delegated";
 
 /// Longest token looked at, in bytes; a larger one is refused unread.
 const MAX_TOKEN_BYTES: usize = 4_096;
@@ -114,13 +116,16 @@ impl TokenVerifier {
     fn decode(&self, token: &str, key: &DecodingKey) -> Result<Claims, TokenError> {
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_issuer(&[ISSUER]);
-        validation.set_audience(&[AUDIENCE]);
+        validation.set_audience(&[AUDIENCE, DELEGATED_AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
         // Time is checked below, against the service's clock.
         validation.validate_exp = false;
         validation.validate_nbf = false;
         let data = decode::<Claims>(token, key, &validation)
             .map_err(|_reason| TokenError::Invalid("signature or claims"))?;
+        if data.claims.aud != data.claims.typ.audience() {
+            return Err(TokenError::Invalid("audience of another kind of token"));
+        }
         let now = self.0.clock.now().as_unix_seconds();
         let leeway = i64::try_from(LEEWAY_SECONDS).unwrap_or(0);
         if data.claims.exp.saturating_add(leeway) <= now {

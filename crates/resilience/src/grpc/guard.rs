@@ -174,7 +174,7 @@ impl Guard {
             return Ok(None);
         };
         match self.verifier.verify(token).await {
-            Ok(user) if user.token_type == TokenType::Access => Ok(Some(user)),
+            Ok(user) if user.token_type != TokenType::Service => Ok(Some(user)),
             Ok(_) | Err(TokenError::Expired) => Ok(None),
             Err(error) => Err(refusal(error)),
         }

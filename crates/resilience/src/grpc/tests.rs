@@ -70,6 +70,8 @@ impl Issuer {
             typ,
             roles: vec![Role::StoreManager],
             stores,
+            azp: None,
+            scope: None,
         };
         let mut header = Header::new(Algorithm::EdDSA);
         header.kid = Some(KID.to_owned());
