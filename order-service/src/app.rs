@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use ::store::Db;
+use ::store::{Batcher, Db};
 use common::auth::Principal;
 use common::clock::Clock;
 use common::ids::{OrderId, StoreId};
 use messaging::Outbox;
 
+use crate::app::place_order::PlaceOrders;
 use crate::domain::order::Order;
 use crate::domain::site::Site;
 use crate::error::UseCaseError;
@@ -31,6 +32,7 @@ pub(crate) struct AppState {
     pub(crate) clock: Clock,
     pub(crate) outbox: Outbox,
     pub(crate) driver: Driver,
+    pub(crate) placing: Batcher<PlaceOrders>,
     pub(crate) orders: OrdersSettings,
     pub(crate) sites: SiteCache,
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ::store::Db;
+use ::store::{Batcher, Db};
 use actix_web::web;
 use anyhow::Context as _;
 use common::clock::Clock;
@@ -18,10 +18,12 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
+use crate::app::place_order::PlaceOrders;
 use crate::app::{AppState, SiteCache};
 use crate::sagas::driver::{Driver, Parts};
 use crate::sagas::neighbours::Neighbours;
 use crate::sagas::recovery;
+use crate::sagas::write::WriteSagas;
 use crate::settings::OwnSettings;
 use crate::{consumers, routes};
 
@@ -60,6 +62,10 @@ impl Application {
         let driver = Driver::new(Parts {
             db: db.clone(),
             clock: clock.clone(),
+            writer: Batcher::new(WriteSagas {
+                db: db.clone(),
+                outbox: outbox.clone(),
+            }),
             outbox: outbox.clone(),
             neighbours: Neighbours::try_new(
                 &common.neighbours.inventory_grpc_url,
@@ -78,6 +84,12 @@ impl Application {
             clock: clock.clone(),
             outbox,
             driver: driver.clone(),
+            placing: Batcher::new(PlaceOrders {
+                db: db.clone(),
+                clock: clock.clone(),
+                orders: own.orders,
+                saga: own.saga,
+            }),
             orders: own.orders,
             sites: SiteCache::default(),
         };

@@ -22,7 +22,7 @@ mod transport;
 
 pub use consumer::{ConsumeError, Consumer};
 pub use envelope::Envelope;
-pub use outbox::Outbox;
+pub use outbox::{Outbox, PreparedEvent};
 pub use service::{Messaging, MessagingError, MessagingParams};
 
 /// The migrations of outbox, inbox and parked events.

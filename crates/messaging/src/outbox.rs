@@ -34,14 +34,20 @@ struct Inner {
     wake: Arc<Notify>,
 }
 
-#[derive(Debug)]
-struct Row {
+/// An event that is ready to be told, see [`Outbox::prepare`].
+#[derive(Clone, Debug)]
+pub struct PreparedEvent {
     event_id: EventId,
-    destination: &'static str,
-    seq: i64,
     event_type: &'static str,
+    subscribers: &'static [&'static str],
+    seq: i64,
     body: Arc<str>,
     created_at: Timestamp,
+}
+
+struct Row<'a> {
+    event: &'a PreparedEvent,
+    destination: &'static str,
 }
 
 impl Outbox {
@@ -67,9 +73,9 @@ impl Outbox {
         subject: impl Display + Send,
         event: &E,
     ) -> Result<EventId, StoreError> {
-        let mut rows = Vec::new();
-        let id = self.add_rows(&mut rows, &subject, event)?;
-        self.insert(tx, &rows).await?;
+        let prepared = self.prepare(&subject, event)?;
+        let id = prepared.event_id;
+        self.append_prepared(tx, &[prepared]).await?;
         Ok(id)
     }
 
@@ -82,10 +88,55 @@ impl Outbox {
         tx: &mut Tx,
         events: &[(S, E)],
     ) -> Result<(), StoreError> {
-        let mut rows = Vec::new();
-        for (subject, event) in events {
-            self.add_rows(&mut rows, subject, event)?;
+        let events = events.iter();
+        let prepared: Result<Vec<_>, _> = events
+            .map(|(about, event)| self.prepare(about, event))
+            .collect();
+        self.append_prepared(tx, &prepared?).await
+    }
+
+    /// Makes an event ready for [`Outbox::append_prepared`], as one of the request being served: so
+    /// it keeps that request's trace when a transaction for many requests takes it along.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] for an event over 1 MiB.
+    pub fn prepare<E: EventPayload>(
+        &self,
+        subject: &impl Display,
+        event: &E,
+    ) -> Result<PreparedEvent, StoreError> {
+        let now = self.0.clock.now();
+        let event_id = EventId::new(&self.0.clock);
+        let envelope = Envelope::of((event_id, now), &self.0.source, subject.to_string(), event);
+        let body = envelope
+            .and_then(|envelope| serde_json::to_string(&envelope))
+            .map_err(unfit)?;
+        if body.len() > MAX_EVENT_BYTES {
+            return Err(unfit(format!(
+                "{} exceeds {MAX_EVENT_BYTES} bytes",
+                E::TYPE
+            )));
         }
+        Ok(PreparedEvent {
+            event_id,
+            event_type: E::TYPE,
+            subscribers: E::subscribers(),
+            seq: self.next_seq(now),
+            body: body.into(),
+            created_at: now,
+        })
+    }
+
+    /// Promises to tell these events, in this order, once `tx` is committed.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn append_prepared(
+        &self,
+        tx: &mut Tx,
+        events: &[PreparedEvent],
+    ) -> Result<(), StoreError> {
+        let rows: Vec<_> = events.iter().flat_map(|event| self.rows(event)).collect();
         self.insert(tx, &rows).await
     }
 
@@ -99,54 +150,29 @@ impl Outbox {
     }
 
     /// One row for the broker, or one for each subscriber.
-    fn add_rows<E: EventPayload>(
-        &self,
-        rows: &mut Vec<Row>,
-        subject: &impl Display,
-        event: &E,
-    ) -> Result<EventId, StoreError> {
-        let now = self.0.clock.now();
-        let event_id = EventId::new(&self.0.clock);
-        let envelope = Envelope::of((event_id, now), &self.0.source, subject.to_string(), event);
-        let body = envelope
-            .and_then(|envelope| serde_json::to_string(&envelope))
-            .map_err(unfit)?;
-        if body.len() > MAX_EVENT_BYTES {
-            return Err(unfit(format!(
-                "{} exceeds {MAX_EVENT_BYTES} bytes",
-                E::TYPE
-            )));
-        }
-        let body: Arc<str> = body.into();
-        let seq = self.next_seq(now);
+    fn rows<'a>(&self, event: &'a PreparedEvent) -> impl Iterator<Item = Row<'a>> + use<'a> {
         let destinations = if self.0.has_broker {
             &[BUS]
         } else {
-            E::subscribers()
+            event.subscribers
         };
-        rows.extend(destinations.iter().map(|destination| Row {
-            event_id,
-            destination,
-            seq,
-            event_type: E::TYPE,
-            body: Arc::clone(&body),
-            created_at: now,
-        }));
-        Ok(event_id)
+        destinations
+            .iter()
+            .map(move |destination| Row { event, destination })
     }
 
-    async fn insert(&self, tx: &mut Tx, rows: &[Row]) -> Result<(), StoreError> {
+    async fn insert(&self, tx: &mut Tx, rows: &[Row<'_>]) -> Result<(), StoreError> {
         store::insert_many!(
             tx,
             "INSERT INTO outbox (event_id, destination, seq, type, body, created_at)",
             rows,
             |row| [
-                row.event_id,
+                row.event.event_id,
                 row.destination,
-                row.seq,
-                row.event_type,
-                &*row.body,
-                row.created_at
+                row.event.seq,
+                row.event.event_type,
+                &*row.event.body,
+                row.event.created_at
             ]
         )?;
         tx.wake_on_commit(&self.0.wake);

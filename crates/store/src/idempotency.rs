@@ -6,6 +6,7 @@
 //! committed without an answer (work that spans transactions, such as a saga) is in flight until
 //! somebody finishes it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use common::clock::Clock;
@@ -62,6 +63,11 @@ impl IdempotencyRequest {
                 .map(|byte| format!("{byte:02x}"))
                 .collect(),
         })
+    }
+
+    /// What tells keys apart.
+    fn identity(&self) -> (&str, &str, &str, &str) {
+        (&self.caller, self.method, &self.path, &self.key)
     }
 }
 
@@ -122,20 +128,62 @@ pub async fn begin(
     request: &IdempotencyRequest,
     now: Timestamp,
 ) -> Result<Outcome, StoreError> {
-    let claimed = crate::execute!(
-        tx,
-        "INSERT INTO idempotency_keys (caller, method, path, key, body_hash, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
-        &request.caller,
-        request.method,
-        &request.path,
-        &request.key,
-        &request.body_hash,
-        now
-    )?;
-    if claimed == 1 {
+    if claim_many(tx, &[request], now).await? == [true] {
         return Ok(Outcome::Fresh);
     }
+    // Without a record, the purge took it between the two statements; a repeat will be fresh.
+    let known = find(tx, request).await?;
+    Ok(known.unwrap_or(Outcome::InFlight))
+}
+
+/// Claims the keys of many requests in `tx`, and tells of each whether it was free. Of two requests
+/// with one key, the first gets it; [`find`] tells the other what became of it.
+///
+/// # Errors
+/// Those of the database.
+pub async fn claim_many(
+    tx: &mut Tx,
+    requests: &[&IdempotencyRequest],
+    now: Timestamp,
+) -> Result<Vec<bool>, StoreError> {
+    // In one order, so that no two transactions wait for each other's keys.
+    let mut rows = requests.to_vec();
+    rows.sort_by_key(|request| request.identity());
+    rows.dedup_by_key(|request| request.identity());
+    let claimed: Vec<(String, String, String, String)> = crate::insert_many_returning!(
+        tx,
+        (String, String, String, String),
+        "INSERT INTO idempotency_keys (caller, method, path, key, body_hash, created_at)",
+        rows,
+        |request| [
+            &request.caller,
+            request.method,
+            &request.path,
+            &request.key,
+            &request.body_hash,
+            now
+        ],
+        "ON CONFLICT DO NOTHING RETURNING caller, method, path, key"
+    )?;
+    let mut claimed: HashSet<_> = claimed
+        .iter()
+        .map(|(caller, method, path, key)| (&**caller, &**method, &**path, &**key))
+        .collect();
+    let requests = requests.iter();
+    Ok(requests
+        .map(|request| claimed.remove(&request.identity()))
+        .collect())
+}
+
+/// What became of the request that claimed the key before; `None` when the key is free. Never
+/// [`Outcome::Fresh`].
+///
+/// # Errors
+/// Those of the database.
+pub async fn find(
+    tx: &mut Tx,
+    request: &IdempotencyRequest,
+) -> Result<Option<Outcome>, StoreError> {
     let record = crate::fetch_optional!(
         tx,
         Record,
@@ -146,19 +194,46 @@ pub async fn begin(
         &request.path,
         &request.key
     )?;
-    Ok(match record {
-        Some(record) if record.body_hash != request.body_hash => Outcome::Mismatch,
-        Some(Record {
+    Ok(record.map(|record| match record {
+        record if record.body_hash != request.body_hash => Outcome::Mismatch,
+        Record {
             status: Some(status),
             response,
             ..
-        }) => Outcome::Replay {
+        } => Outcome::Replay {
             status: u16::try_from(status).unwrap_or(500),
             body: response.map_or(serde_json::Value::Null, |Json(body)| body),
         },
-        // Without a row, the purge took it between the two statements; a repeat will be fresh.
-        Some(_) | None => Outcome::InFlight,
-    })
+        Record { status: None, .. } => Outcome::InFlight,
+    }))
+}
+
+/// The answer to a request whose key was claimed.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    request: IdempotencyRequest,
+    status: u16,
+    body: serde_json::Value,
+}
+
+impl Answer {
+    /// The answer to `request`: an HTTP status and a JSON body.
+    ///
+    /// # Errors
+    /// [`StoreError::Settings`] when the body cannot be JSON.
+    pub fn new(
+        request: IdempotencyRequest,
+        status: u16,
+        body: &impl Serialize,
+    ) -> Result<Self, StoreError> {
+        let body = serde_json::to_value(body)
+            .map_err(|error| StoreError::Settings(format!("an answer is not JSON: {error}")))?;
+        Ok(Self {
+            request,
+            status,
+            body,
+        })
+    }
 }
 
 /// Stores the answer to a request whose key was claimed.
@@ -171,18 +246,29 @@ pub async fn finish(
     status: u16,
     body: &impl Serialize,
 ) -> Result<(), StoreError> {
-    let body = serde_json::to_value(body)
-        .map_err(|error| StoreError::Settings(format!("an answer is not JSON: {error}")))?;
-    crate::execute!(
+    let answer = Answer::new(request.clone(), status, body)?;
+    finish_many(tx, &[&answer]).await
+}
+
+/// Stores the answers to many requests.
+///
+/// # Errors
+/// Those of the database.
+pub async fn finish_many(tx: &mut Tx, answers: &[&Answer]) -> Result<(), StoreError> {
+    crate::update_many!(
         tx,
-        "UPDATE idempotency_keys SET status = $1, response = $2
-         WHERE caller = $3 AND method = $4 AND path = $5 AND key = $6",
-        i64::from(status),
-        Json(&body),
-        &request.caller,
-        request.method,
-        &request.path,
-        &request.key
+        "UPDATE idempotency_keys SET status = new.column5, response = new.column6",
+        answers,
+        |answer| [
+            &answer.request.caller,
+            answer.request.method,
+            &answer.request.path,
+            &answer.request.key,
+            i64::from(answer.status),
+            Json(&answer.body)
+        ],
+        "WHERE idempotency_keys.caller = new.column1 AND idempotency_keys.method = new.column2
+           AND idempotency_keys.path = new.column3 AND idempotency_keys.key = new.column4"
     )?;
     Ok(())
 }

@@ -111,10 +111,12 @@ macro_rules! insert_many_returning {
     ($tx:expr, $row_type:ty, $insert:literal, $rows:expr, |$row:pat_param| [$($value:expr),+ $(,)?], $tail:literal $(,)?) => {
         match $tx.engine() {
             $crate::Engine::Sqlite(connection) => $crate::__insert_many_returning!(
-                $crate::sqlx::Sqlite, connection, $row_type, $insert, $rows, |$row| [$($value),+], $tail
+                $crate::sqlx::Sqlite, connection, $row_type, $insert, "", $rows,
+                |$row| [$($value),+], "", $tail
             ),
             $crate::Engine::Postgres(connection) => $crate::__insert_many_returning!(
-                $crate::sqlx::Postgres, connection, $row_type, $insert, $rows, |$row| [$($value),+], $tail
+                $crate::sqlx::Postgres, connection, $row_type, $insert, "", $rows,
+                |$row| [$($value),+], "", $tail
             ),
         }
     };
@@ -136,6 +138,24 @@ macro_rules! update_many {
             ),
             $crate::Engine::Postgres(connection) => $crate::__insert_many!(
                 $crate::sqlx::Postgres, connection, $update, " FROM (", $rows,
+                |$row| [$($value),+], ") AS new ", $where
+            ),
+        }
+    };
+}
+
+/// Changes many rows like [`update_many!`] and returns what the `RETURNING` of `WHERE` says, in no
+/// order.
+#[macro_export]
+macro_rules! update_many_returning {
+    ($tx:expr, $row_type:ty, $update:literal, $rows:expr, |$row:pat_param| [$($value:expr),+ $(,)?], $where:literal $(,)?) => {
+        match $tx.engine() {
+            $crate::Engine::Sqlite(connection) => $crate::__insert_many_returning!(
+                $crate::sqlx::Sqlite, connection, $row_type, $update, " FROM (", $rows,
+                |$row| [$($value),+], ") AS new ", $where
+            ),
+            $crate::Engine::Postgres(connection) => $crate::__insert_many_returning!(
+                $crate::sqlx::Postgres, connection, $row_type, $update, " FROM (", $rows,
                 |$row| [$($value),+], ") AS new ", $where
             ),
         }
@@ -275,9 +295,12 @@ macro_rules! __insert_many {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __insert_many_returning {
-    ($engine:ty, $connection:ident, $row_type:ty, $insert:literal, $rows:expr, |$row:pat_param| [$($value:expr),+], $tail:literal) => {
+    ($engine:ty, $connection:ident, $row_type:ty, $insert:literal, $open:literal, $rows:expr, |$row:pat_param| [$($value:expr),+], $close:literal, $tail:literal) => {
         async {
-            let shape = const { $crate::bulk::Shape::new($insert, &[$(stringify!($value)),+], $tail) };
+            let shape = const {
+                let columns = &[$(stringify!($value)),+];
+                $crate::bulk::Shape::new(concat!($insert, $open), columns, concat!($close, $tail))
+            };
             let mut returned: ::std::vec::Vec<$row_type> = ::std::vec::Vec::new();
             for chunk in $crate::bulk::chunks(::std::convert::AsRef::<[_]>::as_ref(&$rows)) {
                 let sql = shape.statement(chunk.len());

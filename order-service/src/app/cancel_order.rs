@@ -36,7 +36,7 @@ pub(crate) async fn cancel_order(
         _ if order.origin == OrderOrigin::Imported => return Err(UseCaseError::Imported),
         Status::Confirmed => {
             order.begin_cancellation(reason, now)?;
-            if !orders::update_status(&mut tx, &order, Status::Confirmed).await? {
+            if orders::update_status(&mut tx, &[&order], Status::Confirmed).await? != 1 {
                 return Err(UseCaseError::Inconsistent(format!(
                     "order {id} changed while it was locked"
                 )));

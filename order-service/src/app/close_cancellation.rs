@@ -38,7 +38,7 @@ pub(crate) async fn note_returned(
     if order.status == Status::Cancelling && complete {
         order.become_status(Status::Cancelled, now)?;
     }
-    if !orders::update_status(tx, &order, from).await? {
+    if orders::update_status(tx, &[&order], from).await? != 1 {
         return Err(UseCaseError::Inconsistent(format!(
             "order {id} changed while it was locked"
         )));

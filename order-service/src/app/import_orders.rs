@@ -235,10 +235,10 @@ async fn write(
             .map(|order| (external_id(order), order))
             .collect();
         let is_new = |order: &Order| !known.contains_key(external_id(order));
-        let new: Vec<Order> = candidates
+        let new: Vec<&Order> = candidates
             .iter()
-            .filter(|(_, order)| is_new(order))
-            .map(|(_, order)| order.clone())
+            .map(|(_, order)| order)
+            .filter(|order| is_new(order))
             .collect();
         let inserted = orders::insert_orders(&mut tx, &new).await?;
         if inserted != new.len() as u64 {

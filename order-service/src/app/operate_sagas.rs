@@ -55,7 +55,10 @@ pub(crate) async fn redrive(app: &AppState, id: OrderId) -> Result<Order, UseCas
     stored.next_attempt_at = Some(now);
     stored.leased_until = None;
     stored.parked_at = None;
-    if !sagas::update_saga(&mut tx, id, &stored, now).await? {
+    if sagas::update_sagas(&mut tx, &[(id, &stored)], now)
+        .await?
+        .is_empty()
+    {
         // Its driver wrote in between, so it is being driven.
         return Ok(order);
     }

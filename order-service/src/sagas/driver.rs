@@ -8,8 +8,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::store::Db;
 use ::store::idempotency::IdempotencyRequest;
+use ::store::{Batcher, Db};
 use common::clock::Clock;
 use common::context::RequestContext;
 use common::error::ErrorChain;
@@ -22,6 +22,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio_util::task::TaskTracker;
 
 use super::neighbours::Neighbours;
+use super::write::WriteSagas;
 use crate::domain::order::Order;
 use crate::domain::saga::{Next, Position};
 use crate::error::UseCaseError;
@@ -40,6 +41,7 @@ pub(crate) struct Parts {
     pub(crate) db: Db,
     pub(crate) clock: Clock,
     pub(crate) outbox: Outbox,
+    pub(crate) writer: Batcher<WriteSagas>,
     pub(crate) neighbours: Neighbours,
     pub(crate) settings: SagaSettings,
     pub(crate) shutdown: Shutdown,

@@ -9,9 +9,6 @@ use common::time::Timestamp;
 
 use crate::domain::menu::{ItemNames, MenuItem};
 
-/// Items asked for with one statement.
-const CHUNK: usize = 16;
-
 #[derive(sqlx::FromRow)]
 struct ItemRow {
     id: ItemId,
@@ -93,48 +90,16 @@ pub(crate) async fn find_items(
     let mut ids: Vec<ItemId> = ids.into_iter().collect();
     ids.sort_unstable();
     ids.dedup();
-    let mut found = HashMap::with_capacity(ids.len());
-    if let [only] = ids.as_slice() {
-        found.extend(find_item(tx, *only).await?.map(|item| (*only, item)));
-        return Ok(found);
-    }
-    for chunk in ids.chunks(CHUNK) {
-        let items = find_chunk(tx, chunk).await?;
-        found.extend(items.into_iter().map(|row| (row.id, MenuItem::from(row))));
-    }
-    Ok(found)
-}
-
-/// One statement text for every number of ids: the places left over repeat the first id.
-async fn find_chunk(tx: &mut Tx, ids: &[ItemId]) -> Result<Vec<ItemRow>, StoreError> {
-    let Some(first) = ids.first() else {
-        return Ok(Vec::new());
-    };
-    let id = |place: usize| *ids.get(place).unwrap_or(first);
-    ::store::fetch_all!(
+    let rows = ::store::fetch_in!(
         tx,
         ItemRow,
         "SELECT id, sku, name, product_key, product_name, category, price_amount, price_currency,
                 active
-         FROM menu_items
-         WHERE id IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
-        id(0),
-        id(1),
-        id(2),
-        id(3),
-        id(4),
-        id(5),
-        id(6),
-        id(7),
-        id(8),
-        id(9),
-        id(10),
-        id(11),
-        id(12),
-        id(13),
-        id(14),
-        id(15)
-    )
+         FROM menu_items WHERE id IN",
+        ids
+    )?;
+    let items = rows.into_iter().map(|row| (row.id, MenuItem::from(row)));
+    Ok(items.collect())
 }
 
 /// Which items to list.

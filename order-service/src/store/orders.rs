@@ -153,7 +153,7 @@ fn documents(order: &Order) -> Json<Vec<LineDocument>> {
 
 /// Inserts new orders. One whose source and external id are taken is left out; returns how many
 /// were inserted.
-pub(crate) async fn insert_orders(tx: &mut Tx, orders: &[Order]) -> Result<u64, StoreError> {
+pub(crate) async fn insert_orders(tx: &mut Tx, orders: &[&Order]) -> Result<u64, StoreError> {
     ::store::insert_many!(
         tx,
         "INSERT INTO orders (id, store_id, channel, status, cancel_reason, origin, placed_at,
@@ -207,31 +207,36 @@ pub(crate) async fn find_order_locked(
     }
 }
 
-/// Writes the status and everything that changes with it, if the order still has the status
-/// `from`; tells whether it had. What happened once is never unwritten: an event may have noted a
-/// refund since `order` was read.
+/// Writes the status and everything that changes with it of those `orders` that still have the
+/// status `from`, and returns how many had. What happened once is never unwritten: an event may have
+/// noted a refund since an order was read.
 pub(crate) async fn update_status(
     tx: &mut Tx,
-    order: &Order,
+    orders: &[&Order],
     from: Status,
-) -> Result<bool, StoreError> {
-    let updated = ::store::execute!(
+) -> Result<usize, StoreError> {
+    let updated: Vec<(OrderId,)> = ::store::update_many_returning!(
         tx,
-        "UPDATE orders SET status = $1, cancel_reason = $2, closed_at = $3,
-             confirmed_at = COALESCE($4, confirmed_at),
-             cancel_requested_at = COALESCE($5, cancel_requested_at),
-             refunded_at = COALESCE($6, refunded_at),
-             restocked_at = COALESCE($7, restocked_at)
-         WHERE id = $8 AND status = $9",
-        order.status.as_str(),
-        order.cancel_reason.as_deref(),
-        order.closed_at,
-        order.confirmed_at,
-        order.cancellation.requested_at,
-        order.cancellation.refunded_at,
-        order.cancellation.restocked_at,
-        order.id,
-        from.as_str()
+        (OrderId,),
+        "UPDATE orders SET status = new.column3, cancel_reason = new.column4,
+             closed_at = new.column5,
+             confirmed_at = COALESCE(new.column6, orders.confirmed_at),
+             cancel_requested_at = COALESCE(new.column7, orders.cancel_requested_at),
+             refunded_at = COALESCE(new.column8, orders.refunded_at),
+             restocked_at = COALESCE(new.column9, orders.restocked_at)",
+        orders,
+        |order| [
+            order.id,
+            from.as_str(),
+            order.status.as_str(),
+            order.cancel_reason.as_deref(),
+            order.closed_at,
+            order.confirmed_at,
+            order.cancellation.requested_at,
+            order.cancellation.refunded_at,
+            order.cancellation.restocked_at,
+        ],
+        "WHERE orders.id = new.column1 AND orders.status = new.column2 RETURNING orders.id"
     )?;
-    Ok(updated == 1)
+    Ok(updated.len())
 }

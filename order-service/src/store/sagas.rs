@@ -1,5 +1,7 @@
 //! Sagas, who works on them, and what they did.
 
+use std::collections::HashSet;
+
 use ::store::{Json, StoreError, Tx};
 use common::ids::{IntentId, OrderId};
 use common::time::Timestamp;
@@ -144,71 +146,89 @@ impl From<&Position> for PositionColumns {
     }
 }
 
-/// Inserts the saga of a new order, with the intent of its first run.
-pub(crate) async fn insert_saga(
+/// Inserts the sagas of new orders, with the intent of their first run.
+pub(crate) async fn insert_sagas(
     tx: &mut Tx,
-    order: OrderId,
-    stored: &StoredSaga,
+    sagas: &[(OrderId, &StoredSaga)],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let columns = PositionColumns::from(&stored.saga.position);
-    ::store::execute!(
+    let rows = rows(sagas);
+    ::store::insert_many!(
         tx,
         "INSERT INTO sagas (order_id, position, failed, undo, deadline, payment_token, version,
              next_attempt_at, leased_until, steps_logged, caller, idempotency_key, request_id,
-             traceparent, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
-        order,
-        columns.position,
-        columns.failed,
-        columns.undo,
-        stored.saga.deadline,
-        stored.token.as_ref().map(SecretString::expose_secret),
-        stored.version,
-        stored.next_attempt_at,
-        stored.leased_until,
-        stored.steps_logged,
-        &stored.origin.caller,
-        &stored.origin.idempotency_key,
-        &stored.origin.request_id,
-        &stored.origin.traceparent,
-        now
+             traceparent, updated_at)",
+        rows,
+        |(order, stored, columns)| [
+            *order,
+            columns.position,
+            columns.failed,
+            &columns.undo,
+            stored.saga.deadline,
+            stored.token.as_ref().map(SecretString::expose_secret),
+            stored.version,
+            stored.next_attempt_at,
+            stored.leased_until,
+            stored.steps_logged,
+            &stored.origin.caller,
+            &stored.origin.idempotency_key,
+            &stored.origin.request_id,
+            &stored.origin.traceparent,
+            now,
+        ]
     )?;
     Ok(())
 }
 
-/// Writes a saga if nobody else wrote it since `stored` was read; tells whether that is so. Erases
-/// the payment token unless it is still needed.
-pub(crate) async fn update_saga(
+/// Writes the sagas that nobody else wrote since they were read, and returns which those are.
+/// Erases payment tokens that are not needed any more.
+pub(crate) async fn update_sagas(
     tx: &mut Tx,
-    order: OrderId,
-    stored: &StoredSaga,
+    sagas: &[(OrderId, &StoredSaga)],
     now: Timestamp,
-) -> Result<bool, StoreError> {
-    let saga = &stored.saga;
-    let columns = PositionColumns::from(&saga.position);
-    let token = stored.token.as_ref().filter(|_| saga.needs_token());
-    let updated = ::store::execute!(
+) -> Result<HashSet<OrderId>, StoreError> {
+    let rows = rows(sagas);
+    let needed_token = |stored: &'_ StoredSaga| {
+        let token = stored.token.as_ref().filter(|_| stored.saga.needs_token());
+        token.map(|token| token.expose_secret().to_owned())
+    };
+    let updated: Vec<(OrderId,)> = ::store::update_many_returning!(
         tx,
-        "UPDATE sagas SET position = $1, failed = $2, undo = $3, cancel_reason = $4,
-             intent_id = $5, payment_token = $6, next_attempt_at = $7, leased_until = $8,
-             parked_at = $9, steps_logged = $10, updated_at = $11, version = version + 1
-         WHERE order_id = $12 AND version = $13",
-        columns.position,
-        columns.failed,
-        columns.undo,
-        saga.reason.map(CancelReason::as_str),
-        saga.intent_id,
-        token.map(SecretString::expose_secret),
-        stored.next_attempt_at,
-        stored.leased_until,
-        stored.parked_at,
-        stored.steps_logged,
-        now,
-        order,
-        stored.version
+        (OrderId,),
+        "UPDATE sagas SET position = new.column3, failed = new.column4, undo = new.column5,
+             cancel_reason = new.column6, intent_id = new.column7, payment_token = new.column8,
+             next_attempt_at = new.column9, leased_until = new.column10, parked_at = new.column11,
+             steps_logged = new.column12, updated_at = new.column13, version = sagas.version + 1",
+        rows,
+        |(order, stored, columns)| [
+            *order,
+            stored.version,
+            columns.position,
+            columns.failed,
+            &columns.undo,
+            stored.saga.reason.map(CancelReason::as_str),
+            stored.saga.intent_id,
+            needed_token(stored),
+            stored.next_attempt_at,
+            stored.leased_until,
+            stored.parked_at,
+            stored.steps_logged,
+            now,
+        ],
+        "WHERE sagas.order_id = new.column1 AND sagas.version = new.column2
+         RETURNING sagas.order_id"
     )?;
-    Ok(updated == 1)
+    Ok(updated.into_iter().map(|(order,)| order).collect())
+}
+
+fn rows<'a>(
+    sagas: &[(OrderId, &'a StoredSaga)],
+) -> Vec<(OrderId, &'a StoredSaga, PositionColumns)> {
+    let columns = |stored: &StoredSaga| PositionColumns::from(&stored.saga.position);
+    let sagas = sagas.iter();
+    sagas
+        .map(|(order, stored)| (*order, *stored, columns(stored)))
+        .collect()
 }
 
 /// The saga of an order; imported orders have none.

@@ -183,3 +183,37 @@ async fn a_refused_write_may_be_repeated_and_a_done_one_is_answered_from_memory(
     assert_eq!(body, r#"{"id":1}"#);
     assert_eq!(amounts(&db).await, [(1, 1)]);
 }
+
+#[tokio::test]
+async fn many_keys_are_claimed_at_once_and_a_repeated_one_only_once() {
+    let (_database, db) = database().await;
+    let now = Timestamp::from_unix_seconds(1_700_000_000);
+    let one = request("k1", json!(1)).await;
+    let again = request("k1", json!(1)).await;
+    let other = request("k2", json!(2)).await;
+    let mut tx = db.begin().await.unwrap();
+    let claimed = idempotency::claim_many(&mut tx, &[&one, &again, &other], now).await;
+    assert_eq!(claimed.unwrap(), [true, false, true]);
+    let known = idempotency::find(&mut tx, &again).await.unwrap();
+    assert_eq!(known, Some(Outcome::InFlight));
+    let answer = |request, body| idempotency::Answer::new(request, 201, &json!(body)).unwrap();
+    let answers = [answer(one.clone(), "one"), answer(other.clone(), "other")];
+    let answers: Vec<_> = answers.iter().collect();
+    idempotency::finish_many(&mut tx, &answers).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let mut tx = db.begin().await.unwrap();
+    let fresh = request("k3", json!(3)).await;
+    let claimed = idempotency::claim_many(&mut tx, &[&other, &fresh, &one], now).await;
+    assert_eq!(claimed.unwrap(), [false, true, false]);
+    for (request, body) in [(&one, "one"), (&other, "other")] {
+        let (status, body) = (201, json!(body));
+        let known = idempotency::find(&mut tx, request).await.unwrap();
+        assert_eq!(known, Some(Outcome::Replay { status, body }));
+    }
+    let other_body = request("k1", json!(9)).await;
+    let known = idempotency::find(&mut tx, &other_body).await.unwrap();
+    assert_eq!(known, Some(Outcome::Mismatch));
+    let unknown = request("k4", json!(1)).await;
+    assert_eq!(idempotency::find(&mut tx, &unknown).await.unwrap(), None);
+}

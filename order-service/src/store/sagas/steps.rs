@@ -20,16 +20,15 @@ pub(crate) struct StepRow {
 
 pub(crate) async fn insert_steps(
     tx: &mut Tx,
-    order: OrderId,
-    steps: &[StepRow],
+    steps: &[(OrderId, &StepRow)],
 ) -> Result<(), StoreError> {
     ::store::insert_many!(
         tx,
         "INSERT INTO saga_steps (order_id, seq, step, attempt, started_at, ended_at, outcome,
                                  detail)",
         steps,
-        |step| [
-            order,
+        |(order, step)| [
+            *order,
             step.seq,
             &step.step,
             step.attempt,
