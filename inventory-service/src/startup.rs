@@ -98,10 +98,7 @@ impl Application {
         let (state, endpoints) = (web::Data::new(app), messaging.clone());
         let server = server::start(parts, move |config| {
             routes::configure(config, &state);
-            config.map(|config| {
-                endpoints.configure(config);
-                config
-            });
+            endpoints.configure(config);
         })?;
         Ok(Self {
             server,

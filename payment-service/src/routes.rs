@@ -13,18 +13,13 @@ mod wire;
 
 /// Registers every route. Other services use gRPC.
 pub(crate) fn configure(config: &mut ServiceConfig<'_>, state: &web::Data<AppState>) {
-    // For people and terminals.
     config
         .app_data(state.clone())
+        // For people and terminals.
         .service(payments::list)
         .service(ledger::balances)
         .service(payments::read)
-        .service(refunds::create);
-    // For other services and operators; not part of the public document.
-    config.map(|config| {
-        config.route(
-            "/internal/reconciliation",
-            web::get().to(reconciliation::read),
-        )
-    });
+        .service(refunds::create)
+        // For other services and operators.
+        .service(reconciliation::read);
 }

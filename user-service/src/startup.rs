@@ -97,10 +97,7 @@ impl Application {
         let (routed, endpoints) = (state.clone(), messaging.clone());
         let server = common::server::start(parts, move |config| {
             routes::configure(config, &routed);
-            config.map(|config| {
-                endpoints.configure(config);
-                config
-            });
+            endpoints.configure(config);
         })
         .context("cannot listen")?;
         tracing::info!(address = %server.address(), "user-service listens");

@@ -1,7 +1,7 @@
 //! The read model, built again from its events.
 
 use actix_web::{HttpResponse, post, web};
-use common::auth::{Permit, permits};
+use common::auth::{Permit, access, permits};
 use common::error::{ApiError, Problem};
 
 use crate::app::AppState;
@@ -9,8 +9,9 @@ use crate::app::rebuild::{Mode, Rebuilt, rebuild};
 
 /// Rebuilds the read model from its events and compares it with the live one, which stays. Nothing
 /// else is taken in meanwhile. Needs the permission `SystemOperate`.
+#[access(chain)]
 #[utoipa::path(
-    tag = "operation", security(("bearer" = [])),
+    tag = "operation",
     responses((status = 200, body = Rebuilt), (status = 403, body = Problem))
 )]
 #[post("/api/analytics/read-model/compare")]
@@ -23,8 +24,9 @@ pub(crate) async fn compare(
 
 /// Rebuilds the read model from its events in place of the live one. Repeating it changes nothing.
 /// Needs the permission `SystemOperate`.
+#[access(chain)]
 #[utoipa::path(
-    tag = "operation", security(("bearer" = [])),
+    tag = "operation",
     responses((status = 200, body = Rebuilt), (status = 403, body = Problem))
 )]
 #[post("/api/analytics/read-model/rebuild")]

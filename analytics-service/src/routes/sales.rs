@@ -1,7 +1,7 @@
 //! Sales reports.
 
 use actix_web::{HttpResponse, get, web};
-use common::auth::{Permit, Principal, permits};
+use common::auth::{Permit, Principal, access, permits};
 use common::error::{ApiError, Problem};
 use common::extract::{Check, Faults, ValidQuery};
 use common::ids::StoreId;
@@ -103,8 +103,9 @@ impl From<Summary> for SummaryOut {
 }
 
 /// The sales of a period, by business date. Needs the permission `AnalyticsRead`.
+#[access(query.store_id)]
 #[utoipa::path(
-    tag = "sales", security(("bearer" = [])), params(PeriodQuery),
+    tag = "sales", params(PeriodQuery),
     responses((status = 200, body = SummaryOut), (status = 404, body = Problem), (status = 422, body = Problem))
 )]
 #[get("/api/analytics/sales/summary")]
@@ -151,8 +152,9 @@ impl From<Group> for GroupOut {
 
 /// The sales of a period by `item`, `product`, `category` (largest first), `hour`, `weekday`, `day`
 /// or `month` (in the order of time). Needs the permission `AnalyticsRead`.
+#[access(query.store_id)]
 #[utoipa::path(
-    tag = "sales", security(("bearer" = [])),
+    tag = "sales",
     params(("dimension" = String, Path), PeriodQuery),
     responses((status = 200, body = BreakdownOut), (status = 404, body = Problem), (status = 422, body = Problem))
 )]

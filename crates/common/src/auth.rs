@@ -13,9 +13,12 @@ mod scopes;
 mod service_tokens;
 mod verifier;
 
+pub use access::access;
 pub use crypto::install_jwt_crypto;
 pub(crate) use extractors::bearer_of;
-pub use extractors::{Operator, PermissionMarker, Permit, PersonOrApplication, ServiceIdentity};
+pub use extractors::{
+    Access, Guard, Operator, PermissionMarker, Permit, PersonOrApplication, ServiceIdentity,
+};
 pub use keys::{Jwk, JwkSet, KeySource, KeySourceError, StaticKeys, UserServiceKeys};
 pub use permissions::{Permission, Role, UnknownName, permits};
 pub use principal::{Claims, Delegation, Principal, StoreClaim, StoreScope, TokenType};

@@ -96,16 +96,16 @@ impl<T: DeserializeOwned + Check + 'static> FromRequest for Valid<T> {
     type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let content_type = is_json(request);
+        let content_type = require_json(request);
         let declared = declared_length(request);
         let mut payload = payload.take();
         Box::pin(async move {
             let body = match (content_type, declared) {
-                (false, _) => Err(unsupported_media_type()),
-                (true, Some(length)) if length > MAX_BODY_BYTES => {
+                (Err(error), _) => Err(error),
+                (Ok(()), Some(length)) if length > MAX_BODY_BYTES => {
                     Err(ApiError::too_large(MAX_BODY_BYTES))
                 }
-                (true, _) => read_body(&mut payload, MAX_BODY_BYTES).await,
+                (Ok(()), _) => read_body(&mut payload, MAX_BODY_BYTES).await,
             };
             let value: T = parse_json(&body?)?;
             let mut faults = Faults::default();
@@ -116,7 +116,11 @@ impl<T: DeserializeOwned + Check + 'static> FromRequest for Valid<T> {
     }
 }
 
-fn is_json(request: &HttpRequest) -> bool {
+/// Refuses a body that is not declared as JSON, for handlers that read it themselves.
+///
+/// # Errors
+/// 415.
+pub fn require_json(request: &HttpRequest) -> Result<(), ApiError> {
     let value = request
         .headers()
         .get(header::CONTENT_TYPE)
@@ -124,16 +128,15 @@ fn is_json(request: &HttpRequest) -> bool {
     let essence = value
         .and_then(|value| value.split(';').next())
         .map(str::trim);
-    essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
-}
-
-fn unsupported_media_type() -> ApiError {
+    if essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
+        return Ok(());
+    }
     let detail = "The body must be application/json.";
-    ApiError::new(
+    Err(ApiError::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "unsupported_media_type",
         detail,
-    )
+    ))
 }
 
 fn declared_length(request: &HttpRequest) -> Option<usize> {

@@ -13,7 +13,7 @@ const SPEC_VERSION: &str = "1.0";
 const JSON: &str = "application/json";
 
 /// An event on its way (CloudEvents 1.0.2, sections 3 and 3.2 of the JSON format).
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Envelope {
     specversion: String,
     /// Unique for each event; the inbox remembers it.
@@ -31,6 +31,7 @@ pub struct Envelope {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
     /// The payload, as it was sent.
+    #[schema(value_type = serde_json::Value)]
     pub data: Box<RawValue>,
 }
 

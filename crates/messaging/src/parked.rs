@@ -12,7 +12,7 @@ use crate::Envelope;
 use crate::intake::Intake;
 
 /// One parked event, as it is listed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct ParkedOut {
     event_id: EventId,
     r#type: String,
@@ -20,6 +20,7 @@ pub(crate) struct ParkedOut {
     attempts: i64,
     parked_at: Timestamp,
     redriven_at: Option<Timestamp>,
+    #[schema(value_type = serde_json::Value)]
     event: Box<RawValue>,
 }
 

@@ -1,41 +1,52 @@
 //! `/internal/events`: where events arrive over HTTP, and the parked ones.
 
-use actix_web::web::{self, Data, Json, ServiceConfig};
-use common::auth::{Operator, ServiceIdentity};
-use common::error::ApiError;
-use common::extract::{Check, Faults, PathId, ValidQuery, read_body};
+use actix_web::web::{self, Data, Json};
+use actix_web::{HttpRequest, get, post};
+use common::auth::{Operator, ServiceIdentity, access};
+use common::error::{ApiError, Problem};
+use common::extract::{Check, Faults, PathId, ValidQuery, read_body, require_json};
 use common::ids::EventId;
 use common::page::{Page, check_limit, limit_or_default};
 use serde::{Deserialize, Serialize};
+use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::parked::{self, ParkedOut};
-use crate::transport::http::{EVENTS_PATH, EventResult, Results};
+use crate::transport::http::{EventResult, Results};
 use crate::{Envelope, Messaging};
 
 /// Largest batch that is taken; a relay cuts its own at a quarter of that.
 const MAX_BATCH_BYTES: usize = 8 << 20;
 
 /// The whole route list.
-pub(crate) fn configure(config: &mut ServiceConfig, messaging: &Messaging) {
-    let parked = format!("{EVENTS_PATH}/parked");
+pub(crate) fn configure(config: &mut ServiceConfig<'_>, messaging: &Messaging) {
     config
         .app_data(Data::new(messaging.clone()))
-        .route(EVENTS_PATH, web::post().to(receive))
-        .route(&parked, web::get().to(list_parked))
-        .route(&format!("{parked}/{{id}}/redrive"), web::post().to(redrive));
+        .service(receive)
+        .service(list_parked)
+        .service(redrive);
 }
 
-#[derive(Deserialize)]
+/// Events to take.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 struct Batch {
     events: Vec<Envelope>,
 }
 
 /// Takes a batch of events. Services only. Repeating it has no second effect.
+#[access(chain)]
+#[utoipa::path(
+    tag = "internal", request_body = Batch,
+    responses((status = 200, body = Results), (status = 400, body = Problem))
+)]
+#[post("/internal/events")]
 async fn receive(
     _caller: ServiceIdentity,
     messaging: Data<Messaging>,
+    request: HttpRequest,
     body: web::Payload,
 ) -> Result<Json<Results>, ApiError> {
+    require_json(&request)?;
     let body = read_body(&mut body.into_inner(), MAX_BATCH_BYTES).await?;
     let Batch { events } = serde_json::from_slice(&body)
         .map_err(|error| ApiError::malformed("malformed_batch", error.to_string()))?;
@@ -50,10 +61,14 @@ async fn receive(
     Ok(Json(Results { results }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct ParkedQuery {
+    /// Entries of a page; 50 when absent.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<u32>,
+    /// `next_cursor` of the page before.
     cursor: Option<String>,
 }
 
@@ -64,6 +79,12 @@ impl Check for ParkedQuery {
 }
 
 /// Lists parked events, oldest first. Services and system operators.
+#[access(chain)]
+#[utoipa::path(
+    tag = "internal", params(ParkedQuery),
+    responses((status = 200, body = Page<ParkedOut>), (status = 422, body = Problem))
+)]
+#[get("/internal/events/parked")]
 async fn list_parked(
     _caller: Operator,
     messaging: Data<Messaging>,
@@ -76,12 +97,20 @@ async fn list_parked(
         .map(Json)
 }
 
-#[derive(Serialize)]
+/// What became of a parked event that was tried again.
+#[derive(Serialize, utoipa::ToSchema)]
 struct Redriven {
     outcome: &'static str,
 }
 
 /// Tries a parked event again, now. Services and system operators.
+#[access(chain)]
+#[utoipa::path(
+    tag = "internal", params(("id" = EventId, Path)),
+    responses((status = 200, body = Redriven), (status = 404, body = Problem),
+              (status = 409, body = Problem))
+)]
+#[post("/internal/events/parked/{id}/redrive")]
 async fn redrive(
     _caller: Operator,
     messaging: Data<Messaging>,

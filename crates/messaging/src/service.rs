@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use actix_web::web::ServiceConfig;
 use common::clock::Clock;
 use common::settings::{EventsSettings, Neighbours};
 use common::shutdown::Shutdown;
@@ -12,6 +11,7 @@ use resilience::{HttpClient, InvalidParams};
 use secrecy::ExposeSecret;
 use store::Db;
 use tokio::task::JoinSet;
+use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::backlog::Backlog;
 use crate::intake::Intake;
@@ -137,7 +137,7 @@ impl Messaging {
     }
 
     /// Adds `/internal/events` and the endpoints of parked events.
-    pub fn configure(&self, config: &mut ServiceConfig) {
+    pub fn configure(&self, config: &mut ServiceConfig<'_>) {
         routes::configure(config, self);
     }
 

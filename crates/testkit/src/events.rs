@@ -8,6 +8,25 @@ use serde_json::{Value, json};
 use crate::client::ApiClient;
 use crate::identity::TestIdentity;
 
+/// Gives the service of `client` an event that it cannot consume, and returns the id under which it
+/// parked it.
+///
+/// # Panics
+/// When the service does not park it.
+pub async fn park_an_event(client: &ApiClient, identity: &TestIdentity) -> String {
+    let id = uuid::Uuid::new_v4().to_string();
+    let event = json!({
+        "specversion": "1.0", "id": id, "source": "/services/order", "type": "nobody.knows.v1",
+        "subject": "nothing", "time": "2026-03-01T09:30:00Z",
+        "datacontenttype": "application/json", "data": {},
+    });
+    let outcomes = EventSource::new("order", identity)
+        .deliver_through(client, &[event])
+        .await;
+    assert_eq!(outcomes, ["parked"]);
+    id
+}
+
 /// Emits events in the name of a service.
 pub struct EventSource {
     service: &'static str,
@@ -45,8 +64,13 @@ impl EventSource {
     /// # Panics
     /// When the delivery is refused.
     pub async fn deliver(&self, address: impl Display, events: &[Value]) -> Vec<String> {
-        let client = ApiClient::new(format!("http://{address}")).with_token(self.token.clone());
+        let client = ApiClient::new(format!("http://{address}"));
+        self.deliver_through(&client, events).await
+    }
+
+    async fn deliver_through(&self, client: &ApiClient, events: &[Value]) -> Vec<String> {
         let answer = client
+            .with_token(self.token.clone())
             .post("/internal/events", &json!({ "events": events }))
             .await
             .expect(200);

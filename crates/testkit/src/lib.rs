@@ -12,6 +12,7 @@ pub mod events;
 mod fake;
 pub mod hostile;
 pub mod identity;
+pub mod matrix;
 pub mod outbox;
 pub mod subscriber;
 pub mod user_service;

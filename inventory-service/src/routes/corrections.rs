@@ -6,7 +6,7 @@ use ::store::http::answer_once;
 use ::store::idempotency::IdempotencyRequest;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, post, web};
-use common::auth::{Permit, permits};
+use common::auth::{Permit, access, permits};
 use common::error::{ApiError, Problem};
 use common::extract::{Check, Faults, IdempotencyKey, Valid};
 use common::ids::{ProductId, StoreId};
@@ -79,9 +79,10 @@ pub(crate) struct WasteOut {
 
 /// Writes stock off, earliest expiry first; 409 when orders hold what is left. Needs an
 /// `Idempotency-Key` and the permission `InventoryWrite` in the store.
+#[access(body.store_id)]
 #[utoipa::path(
     request_body = WasteIn,
-    tag = "stock", security(("bearer" = [])),
+    tag = "stock",
     params(("Idempotency-Key" = String, Header)),
     responses((status = 201, body = WasteOut), (status = 409, body = Problem), (status = 422, body = Problem))
 )]
@@ -189,9 +190,10 @@ pub(crate) struct CountLineOut {
 
 /// Makes the books say what was counted; 409 when orders under way hold more than was found.
 /// Needs an `Idempotency-Key` and the permission `InventoryWrite` in the store.
+#[access(body.store_id)]
 #[utoipa::path(
     request_body = CountIn,
-    tag = "stock", security(("bearer" = [])),
+    tag = "stock",
     params(("Idempotency-Key" = String, Header)),
     responses((status = 201, body = CountOut), (status = 409, body = Problem), (status = 422, body = Problem))
 )]

@@ -2,7 +2,7 @@
 
 use ::store::StoreError;
 use actix_web::{HttpResponse, get, put, web};
-use common::auth::{Permit, permits};
+use common::auth::{Permit, access, permits};
 use common::error::{ApiError, Problem};
 use common::extract::{Check, Faults, PathId, Valid, ValidQuery};
 use common::ids::ProductId;
@@ -75,9 +75,10 @@ impl Check for ListQuery {
 
 /// Creates a product under an id of the client's choice, or replaces it. Repeating it changes
 /// nothing. Needs the permission `CatalogWrite`.
+#[access(chain)]
 #[utoipa::path(
     request_body = ProductIn,
-    tag = "products", security(("bearer" = [])), params(("id" = ProductId, Path)),
+    tag = "products", params(("id" = ProductId, Path)),
     responses((status = 200, body = ProductOut), (status = 409, body = Problem), (status = 422, body = Problem))
 )]
 #[put("/api/inventory/products/{id}")]
@@ -110,8 +111,9 @@ fn sku_taken(error: StoreError) -> ApiError {
 }
 
 /// A product. Needs the permission `InventoryRead`.
+#[access(chain)]
 #[utoipa::path(
-    tag = "products", security(("bearer" = [])), params(("id" = ProductId, Path)),
+    tag = "products", params(("id" = ProductId, Path)),
     responses((status = 200, body = ProductOut), (status = 404, body = Problem))
 )]
 #[get("/api/inventory/products/{id}")]
@@ -127,8 +129,9 @@ pub(crate) async fn read(
 }
 
 /// Products by SKU. Needs the permission `InventoryRead`.
+#[access(chain)]
 #[utoipa::path(
-    tag = "products", security(("bearer" = [])), params(ListQuery),
+    tag = "products", params(ListQuery),
     responses((status = 200, body = Page<ProductOut>), (status = 422, body = Problem))
 )]
 #[get("/api/inventory/products")]

@@ -4,7 +4,7 @@ use ::store::http::answer_once;
 use ::store::idempotency::IdempotencyRequest;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, post, web};
-use common::auth::{Permit, permits};
+use common::auth::{Permit, access, permits};
 use common::error::{ApiError, Problem};
 use common::extract::{Check, Faults, IdempotencyKey, Valid};
 use common::ids::{LotId, ProductId, StoreId};
@@ -99,9 +99,10 @@ impl TryFrom<&ReceiptLineIn> for ReceivedLot {
 }
 
 /// Books a delivery. Needs an `Idempotency-Key` and the permission `InventoryWrite` in the store.
+#[access(body.store_id)]
 #[utoipa::path(
     request_body = ReceiptIn,
-    tag = "stock", security(("bearer" = [])),
+    tag = "stock",
     params(("Idempotency-Key" = String, Header)),
     responses((status = 201, body = ReceiptOut), (status = 404, body = Problem), (status = 422, body = Problem))
 )]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use actix_web::{HttpResponse, get, put, web};
-use common::auth::{Permit, permits};
+use common::auth::{Permit, access, permits};
 use common::error::{ApiError, Problem};
 use common::extract::{Check, Faults, PathId, Valid};
 use common::ids::{ItemId, ProductId};
@@ -91,9 +91,10 @@ fn recipe_out(item_id: ItemId, lines: &[RecipeLine]) -> RecipeOut {
 
 /// Replaces the recipe of a menu item. Repeating it changes nothing. Orders that hold stock
 /// already keep what they hold. Needs the permission `CatalogWrite`.
+#[access(chain)]
 #[utoipa::path(
     request_body = RecipeIn,
-    tag = "recipes", security(("bearer" = [])), params(("id" = ItemId, Path)),
+    tag = "recipes", params(("id" = ItemId, Path)),
     responses((status = 200, body = RecipeOut), (status = 422, body = Problem))
 )]
 #[put("/api/inventory/recipes/{id}")]
@@ -121,8 +122,9 @@ pub(crate) async fn save(
 }
 
 /// The recipe of a menu item; without lines when it has none. Needs `InventoryRead`.
+#[access(chain)]
 #[utoipa::path(
-    tag = "recipes", security(("bearer" = [])), params(("id" = ItemId, Path)),
+    tag = "recipes", params(("id" = ItemId, Path)),
     responses((status = 200, body = RecipeOut))
 )]
 #[get("/api/inventory/recipes/{id}")]

@@ -1,7 +1,7 @@
 //! What an order holds or consumed.
 
 use actix_web::{HttpResponse, get, web};
-use common::auth::{Permit, permits};
+use common::auth::{Permit, access, permits};
 use common::error::{ApiError, Problem};
 use common::extract::PathId;
 use common::ids::{OrderId, ProductId, ReservationId, StoreId};
@@ -35,8 +35,9 @@ pub(crate) struct ReservedLineOut {
 }
 
 /// What an order holds or consumed. Needs the permission `InventoryRead` in the order's store.
+#[access(object)]
 #[utoipa::path(
-    tag = "stock", security(("bearer" = [])), params(("id" = OrderId, Path)),
+    tag = "stock", params(("id" = OrderId, Path)),
     responses((status = 200, body = ReservationOut), (status = 404, body = Problem))
 )]
 #[get("/api/inventory/reservations/{id}")]

@@ -1,7 +1,7 @@
 //! What a store has, in which lots, and how it came to be.
 
 use actix_web::{HttpResponse, get, web};
-use common::auth::{Permit, permits};
+use common::auth::{Permit, access, permits};
 use common::error::{ApiError, Problem};
 use common::extract::{Check, Faults, PathId, ValidQuery};
 use common::ids::{LotId, ProductId, StoreId};
@@ -63,8 +63,9 @@ impl From<BalanceRow> for BalanceOut {
 }
 
 /// Balances of a store by SKU. Needs the permission `InventoryRead` in the store.
+#[access(query.store_id)]
 #[utoipa::path(
-    tag = "stock", security(("bearer" = [])), params(StockQuery),
+    tag = "stock", params(StockQuery),
     responses((status = 200, body = Page<BalanceOut>), (status = 404, body = Problem))
 )]
 #[get("/api/inventory/stock")]
@@ -136,8 +137,9 @@ pub(crate) struct LotsOut {
 }
 
 /// The lots of a product that hold stock. Needs the permission `InventoryRead` in the store.
+#[access(query.store_id)]
 #[utoipa::path(
-    tag = "stock", security(("bearer" = [])), params(("id" = ProductId, Path), LotsQuery),
+    tag = "stock", params(("id" = ProductId, Path), LotsQuery),
     responses((status = 200, body = LotsOut), (status = 404, body = Problem))
 )]
 #[get("/api/inventory/stock/{id}/lots")]
@@ -213,8 +215,9 @@ impl From<MovementRow> for MovementOut {
 }
 
 /// The ledger of a store, newest first. Needs the permission `InventoryRead` in the store.
+#[access(query.store_id)]
 #[utoipa::path(
-    tag = "stock", security(("bearer" = [])), params(MovementsQuery),
+    tag = "stock", params(MovementsQuery),
     responses((status = 200, body = Page<MovementOut>), (status = 404, body = Problem))
 )]
 #[get("/api/inventory/movements")]

@@ -112,6 +112,10 @@ impl Harness {
             .with_token(self.identity.user_of(role, self.store))
     }
 
+    pub(crate) fn new_store(&self) -> StoreId {
+        StoreId::new(&self.clock)
+    }
+
     pub(crate) fn new_item(&self) -> ItemId {
         ItemId::new(&self.clock)
     }
@@ -234,6 +238,11 @@ pub(crate) struct Commands {
 }
 
 impl Commands {
+    /// The same for another store.
+    pub(crate) fn in_store(self, store: StoreId) -> Self {
+        Self { store, ..self }
+    }
+
     pub(crate) async fn try_reserve(
         &self,
         order: OrderId,

@@ -1,6 +1,8 @@
 //! inventory-service as its neighbours see it: a real service on free ports with its own database.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod catalog;
 #[cfg(test)]
 mod commands;

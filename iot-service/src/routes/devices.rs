@@ -2,7 +2,7 @@
 
 use ::store::Tx;
 use actix_web::{HttpResponse, get, post, web};
-use common::auth::{Permit, Principal, permits};
+use common::auth::{Permit, Principal, access, permits};
 use common::error::{ApiError, Problem};
 use common::extract::{Check, Faults, PathId, Valid, ValidQuery};
 use common::ids::{DeviceId, StoreId};
@@ -95,8 +95,9 @@ fn registered(row: DeviceRow, password: &SecretString) -> RegisteredOut {
 
 /// Registers a device. An id that is taken gives 409. Needs the permission `DevicesWrite` in the
 /// store.
+#[access(body.store_id)]
 #[utoipa::path(
-    tag = "devices", security(("bearer" = [])), request_body = DeviceIn,
+    tag = "devices", request_body = DeviceIn,
     responses((status = 201, body = RegisteredOut), (status = 409, body = Problem), (status = 422, body = Problem))
 )]
 #[post("/api/iot/devices")]
@@ -139,8 +140,9 @@ pub(super) async fn require_device(
 
 /// Gives a device a new password; the old one is void. Needs the permission `DevicesWrite` in the
 /// device's store.
+#[access(object)]
 #[utoipa::path(
-    tag = "devices", security(("bearer" = [])), params(("id" = DeviceId, Path)),
+    tag = "devices", params(("id" = DeviceId, Path)),
     responses((status = 200, body = RegisteredOut), (status = 404, body = Problem))
 )]
 #[post("/api/iot/devices/{id}/credentials")]
@@ -158,8 +160,9 @@ pub(crate) async fn renew_credentials(
 }
 
 /// A device. Needs the permission `DevicesRead` in its store.
+#[access(object)]
 #[utoipa::path(
-    tag = "devices", security(("bearer" = [])), params(("id" = DeviceId, Path)),
+    tag = "devices", params(("id" = DeviceId, Path)),
     responses((status = 200, body = DeviceOut), (status = 404, body = Problem))
 )]
 #[get("/api/iot/devices/{id}")]
@@ -193,8 +196,9 @@ impl Check for DevicesQuery {
 }
 
 /// Devices by id. Needs the permission `DevicesRead`.
+#[access(query.store_id)]
 #[utoipa::path(
-    tag = "devices", security(("bearer" = [])), params(DevicesQuery),
+    tag = "devices", params(DevicesQuery),
     responses((status = 200, body = Page<DeviceOut>), (status = 404, body = Problem))
 )]
 #[get("/api/iot/devices")]

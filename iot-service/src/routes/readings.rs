@@ -1,7 +1,7 @@
 //! What devices measured.
 
 use actix_web::{HttpResponse, get, web};
-use common::auth::{Permit, permits};
+use common::auth::{Permit, access, permits};
 use common::error::{ApiError, Problem};
 use common::extract::{Check, Faults, PathId, ValidQuery};
 use common::ids::DeviceId;
@@ -70,8 +70,9 @@ impl From<ReadingRow> for ReadingOut {
 }
 
 /// A device's readings, newest first. Needs the permission `DevicesRead` in its store.
+#[access(object)]
 #[utoipa::path(
-    tag = "readings", security(("bearer" = [])), params(("id" = DeviceId, Path), ReadingsQuery),
+    tag = "readings", params(("id" = DeviceId, Path), ReadingsQuery),
     responses((status = 200, body = Page<ReadingOut>), (status = 404, body = Problem))
 )]
 #[get("/api/iot/devices/{id}/readings")]
@@ -106,8 +107,9 @@ pub(crate) struct LatestOut {
 
 /// The newest reading of each of a device's metrics. Needs the permission `DevicesRead` in its
 /// store.
+#[access(object)]
 #[utoipa::path(
-    tag = "readings", security(("bearer" = [])), params(("id" = DeviceId, Path)),
+    tag = "readings", params(("id" = DeviceId, Path)),
     responses((status = 200, body = LatestOut), (status = 404, body = Problem))
 )]
 #[get("/api/iot/devices/{id}/latest")]

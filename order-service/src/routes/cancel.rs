@@ -3,7 +3,7 @@
 use ::store::idempotency::IdempotencyRequest;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, post, web};
-use common::auth::{Permit, permits};
+use common::auth::{Permit, access, permits};
 use common::error::{ApiError, Problem};
 use common::extract::{Check, Faults, IdempotencyKey, PathId, Valid};
 use common::ids::OrderId;
@@ -35,8 +35,9 @@ impl Check for CancelIn {
 /// `order_imported`: it has nothing to give back.
 ///
 /// Needs the permission `OrdersCancel` and an `Idempotency-Key`. Emits `order.cancelled.v1`.
+#[access(object)]
 #[utoipa::path(
-    tag = "orders", security(("bearer" = [])), request_body = CancelIn,
+    tag = "orders", request_body = CancelIn,
     params(("id" = OrderId, Path), ("Idempotency-Key" = String, Header)),
     responses((status = 202, body = OrderOut), (status = 200, body = OrderOut),
               (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem))

@@ -1,7 +1,7 @@
 //! `POST /api/orders/import`.
 
 use actix_web::{HttpResponse, post, web};
-use common::auth::{Permit, permits};
+use common::auth::{Permit, access, permits};
 use common::error::{ApiError, Problem};
 use common::extract::{Check, Faults, Valid};
 use common::ids::{ItemId, StoreId};
@@ -137,8 +137,9 @@ pub(crate) struct RejectedOut {
 /// Idempotent by `source` and `external_id`: a repeated batch creates nothing. An order that cannot
 /// be taken over is named in `rejected` and does not keep the others from it. Needs the permission
 /// `OrdersImport`.
+#[access(chain)]
 #[utoipa::path(
-    tag = "orders", security(("bearer" = [])), request_body = ImportIn,
+    tag = "orders", request_body = ImportIn,
     responses((status = 200, body = ImportOut), (status = 422, body = Problem))
 )]
 #[post("/api/orders/import")]

@@ -1,7 +1,7 @@
 //! The menu: what can be sold, the same in every store.
 
 use actix_web::{HttpResponse, get, put, web};
-use common::auth::{Permit, permits};
+use common::auth::{Permit, access, permits};
 use common::error::{ApiError, Problem};
 use common::extract::{Check, Faults, PathId, Valid, ValidQuery};
 use common::ids::ItemId;
@@ -86,8 +86,9 @@ impl From<MenuItem> for ItemOut {
 /// Creates an item under an id of the client's choice, or replaces it. Repeating it changes
 /// nothing. Orders keep the names and prices they were sold under. Needs the permission
 /// `MenuWrite`.
+#[access(chain)]
 #[utoipa::path(
-    tag = "menu", security(("bearer" = [])), params(("id" = ItemId, Path)), request_body = ItemIn,
+    tag = "menu", params(("id" = ItemId, Path)), request_body = ItemIn,
     responses((status = 200, body = ItemOut), (status = 409, body = Problem), (status = 422, body = Problem))
 )]
 #[put("/api/menu/items/{id}")]
@@ -129,8 +130,9 @@ fn item_of(id: ItemId, body: ItemIn) -> Result<MenuItem, ApiError> {
 }
 
 /// An item. Needs the permission `MenuRead`.
+#[access(chain)]
 #[utoipa::path(
-    tag = "menu", security(("bearer" = [])), params(("id" = ItemId, Path)),
+    tag = "menu", params(("id" = ItemId, Path)),
     responses((status = 200, body = ItemOut), (status = 404, body = Problem))
 )]
 #[get("/api/menu/items/{id}")]
@@ -170,8 +172,9 @@ impl Check for ItemsQuery {
 }
 
 /// Items by SKU. Needs the permission `MenuRead`.
+#[access(chain)]
 #[utoipa::path(
-    tag = "menu", security(("bearer" = [])), params(ItemsQuery),
+    tag = "menu", params(ItemsQuery),
     responses((status = 200, body = Page<ItemOut>), (status = 422, body = Problem))
 )]
 #[get("/api/menu/items")]

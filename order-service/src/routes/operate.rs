@@ -1,7 +1,7 @@
 //! Orders that cannot be undone by themselves: for whoever runs the system.
 
 use actix_web::{HttpResponse, get, post, web};
-use common::auth::{Permit, permits};
+use common::auth::{Permit, access, permits};
 use common::error::{ApiError, Problem};
 use common::extract::{Check, Faults, PathId, ValidQuery};
 use common::ids::OrderId;
@@ -49,8 +49,9 @@ impl Check for ParkedQuery {
 
 /// Orders whose saga is parked, longest parked first. They are still tried, at a slower pace. Needs
 /// the permission `SystemOperate`.
+#[access(chain)]
 #[utoipa::path(
-    tag = "operation", security(("bearer" = [])), params(ParkedQuery),
+    tag = "operation", params(ParkedQuery),
     responses((status = 200, body = Page<ParkedOut>), (status = 422, body = Problem))
 )]
 #[get("/api/orders/parked")]
@@ -69,8 +70,9 @@ pub(crate) async fn list(
 
 /// Tries an unfinished saga again at once. Needs the permission `SystemOperate`. Repeating it does
 /// no harm; an order with nothing left to do is answered 409 `saga_ended`.
+#[access(chain)]
 #[utoipa::path(
-    tag = "operation", security(("bearer" = [])), params(("id" = OrderId, Path)),
+    tag = "operation", params(("id" = OrderId, Path)),
     responses((status = 202, body = OrderOut), (status = 404, body = Problem), (status = 409, body = Problem))
 )]
 #[post("/api/orders/{id}/redrive")]

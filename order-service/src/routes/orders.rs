@@ -1,7 +1,7 @@
 //! Reading orders.
 
 use actix_web::{HttpResponse, get, web};
-use common::auth::{Permit, permits};
+use common::auth::{Permit, access, permits};
 use common::error::{ApiError, Problem};
 use common::extract::{Check, Faults, PathId, ValidQuery};
 use common::ids::{OrderId, StoreId};
@@ -15,8 +15,9 @@ use crate::store::orders::{self, OrderFilter, Position};
 use crate::wire::{OrderOut, OriginOut};
 
 /// An order of one of the caller's stores. Needs the permission `OrdersRead`.
+#[access(object)]
 #[utoipa::path(
-    tag = "orders", security(("bearer" = [])), params(("id" = OrderId, Path)),
+    tag = "orders", params(("id" = OrderId, Path)),
     responses((status = 200, body = OrderOut), (status = 404, body = Problem))
 )]
 #[get("/api/orders/{id}")]
@@ -63,8 +64,9 @@ impl Check for OrdersQuery {
 }
 
 /// The orders of the caller's stores, newest first. Needs the permission `OrdersRead`.
+#[access(query.store_id)]
 #[utoipa::path(
-    tag = "orders", security(("bearer" = [])), params(OrdersQuery),
+    tag = "orders", params(OrdersQuery),
     responses((status = 200, body = Page<OrderOut>), (status = 404, body = Problem), (status = 422, body = Problem))
 )]
 #[get("/api/orders")]

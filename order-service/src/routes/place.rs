@@ -3,7 +3,7 @@
 use ::store::idempotency::IdempotencyRequest;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, post, web};
-use common::auth::{Permit, permits};
+use common::auth::{Permit, access, permits};
 use common::error::{ApiError, Problem};
 use common::extract::{Check, Faults, IdempotencyKey, Valid};
 use common::ids::{ItemId, StoreId};
@@ -94,8 +94,9 @@ impl From<OrderIn> for NewOrder {
 /// Needs the permission `OrdersCreate` and an `Idempotency-Key`: repeated, the final answer is
 /// given again and nothing happens twice. So a terminal that may not read orders learns the end of
 /// a pending one by repeating its request. Emits `order.confirmed.v1`.
+#[access(body.store_id)]
 #[utoipa::path(
-    tag = "orders", security(("bearer" = [])), request_body = OrderIn,
+    tag = "orders", request_body = OrderIn,
     params(("Idempotency-Key" = String, Header)),
     responses((status = 201, body = OrderOut), (status = 202, body = OrderOut),
               (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem))

@@ -1,7 +1,7 @@
 //! Stores: the places that sell.
 
 use actix_web::{HttpResponse, get, post, web};
-use common::auth::{Permit, StoreScope, permits};
+use common::auth::{Permit, StoreScope, access, permits};
 use common::error::{ApiError, Problem};
 use common::extract::{Check, Faults, PathId, Valid, ValidQuery};
 use common::ids::StoreId;
@@ -83,8 +83,9 @@ impl From<&Site> for StoreOut {
 /// Opens a store. Needs the permission `MenuWrite`. With an `id` it may be repeated: the same
 /// content is answered 200, other content 409. A store cannot be changed afterwards, because orders
 /// were priced and dated by it.
+#[access(body.id)]
 #[utoipa::path(
-    tag = "stores", security(("bearer" = [])), request_body = StoreIn,
+    tag = "stores", request_body = StoreIn,
     responses((status = 201, body = StoreOut), (status = 200, body = StoreOut),
               (status = 409, body = Problem), (status = 422, body = Problem))
 )]
@@ -123,8 +124,9 @@ pub(crate) async fn create(
 }
 
 /// A store of the caller's. Needs the permission `MenuRead`.
+#[access(path.id)]
 #[utoipa::path(
-    tag = "stores", security(("bearer" = [])), params(("id" = StoreId, Path)),
+    tag = "stores", params(("id" = StoreId, Path)),
     responses((status = 200, body = StoreOut), (status = 404, body = Problem))
 )]
 #[get("/api/stores/{id}")]
@@ -156,8 +158,9 @@ impl Check for StoresQuery {
 }
 
 /// The caller's stores by id. Needs the permission `MenuRead`.
+#[access(caller)]
 #[utoipa::path(
-    tag = "stores", security(("bearer" = [])), params(StoresQuery),
+    tag = "stores", params(StoresQuery),
     responses((status = 200, body = Page<StoreOut>), (status = 422, body = Problem))
 )]
 #[get("/api/stores")]

@@ -1,7 +1,7 @@
 //! `GET /api/orders/{id}/timeline`.
 
 use actix_web::{HttpResponse, get, web};
-use common::auth::{Permit, permits};
+use common::auth::{Permit, access, permits};
 use common::error::{ApiError, Problem};
 use common::extract::PathId;
 use common::ids::OrderId;
@@ -108,8 +108,9 @@ pub(super) fn under_way(stored: &StoredSaga) -> Option<UnderWayOut> {
 
 /// Every step of an order's saga with its time, attempt and outcome, and what happened to the order
 /// besides. Needs the permission `OrdersRead`.
+#[access(object)]
 #[utoipa::path(
-    tag = "orders", security(("bearer" = [])), params(("id" = OrderId, Path)),
+    tag = "orders", params(("id" = OrderId, Path)),
     responses((status = 200, body = TimelineOut), (status = 404, body = Problem))
 )]
 #[get("/api/orders/{id}/timeline")]

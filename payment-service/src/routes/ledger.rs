@@ -1,7 +1,7 @@
 //! The money ledger, for reading.
 
 use actix_web::{HttpResponse, get, web};
-use common::auth::{Permit, permits};
+use common::auth::{Permit, access, permits};
 use common::error::{ApiError, Problem};
 use common::extract::{Check, Faults, ValidQuery};
 use common::ids::StoreId;
@@ -65,8 +65,9 @@ impl From<Account> for AccountOut {
 }
 
 /// The balances of the money ledger. Needs the permission `PaymentsRead`.
+#[access(query.store_id)]
 #[utoipa::path(
-    tag = "ledger", security(("bearer" = [])), params(BalancesQuery),
+    tag = "ledger", params(BalancesQuery),
     responses((status = 200, body = BalancesOut), (status = 404, body = Problem))
 )]
 #[get("/api/payments/ledger/balances")]

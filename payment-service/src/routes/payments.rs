@@ -2,7 +2,7 @@
 
 use ::store::Tx;
 use actix_web::{HttpResponse, get, web};
-use common::auth::{Permit, permits};
+use common::auth::{Permit, access, permits};
 use common::error::{ApiError, Problem};
 use common::extract::{Check, Faults, PathId, ValidQuery};
 use common::ids::{IntentId, OrderId, StoreId};
@@ -36,8 +36,9 @@ impl Check for PaymentsQuery {
 }
 
 /// Payments of the caller's stores, newest first. Needs the permission `PaymentsRead`.
+#[access(query.store_id)]
 #[utoipa::path(
-    tag = "payments", security(("bearer" = [])), params(PaymentsQuery),
+    tag = "payments", params(PaymentsQuery),
     responses((status = 200, body = Page<PaymentOut>), (status = 404, body = Problem))
 )]
 #[get("/api/payments")]
@@ -92,8 +93,9 @@ async fn of_stores(
 }
 
 /// One payment. Needs the permission `PaymentsRead` in its store.
+#[access(object)]
 #[utoipa::path(
-    tag = "payments", security(("bearer" = [])), params(("id" = IntentId, Path)),
+    tag = "payments", params(("id" = IntentId, Path)),
     responses((status = 200, body = PaymentDetailOut), (status = 404, body = Problem))
 )]
 #[get("/api/payments/{id}")]

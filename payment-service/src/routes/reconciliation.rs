@@ -1,8 +1,8 @@
 //! Whether the provider's book, our payments and the ledger agree.
 
-use actix_web::{HttpResponse, web};
-use common::auth::Operator;
-use common::error::ApiError;
+use actix_web::{HttpResponse, get, web};
+use common::auth::{Operator, access};
+use common::error::{ApiError, Problem};
 use common::money::Money;
 use common::time::Timestamp;
 use serde::Serialize;
@@ -13,7 +13,7 @@ use crate::domain::operation::OperationId;
 use crate::provider::BookEntry;
 
 /// What a comparison found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct ReconciliationOut {
     checked_at: Timestamp,
     provider: &'static str,
@@ -34,7 +34,7 @@ struct ReconciliationOut {
 }
 
 /// An operation that is not the same in both books.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct DifferenceOut {
     operation_id: OperationId,
     /// `missing_here`, `missing_there` or `differs`.
@@ -44,7 +44,7 @@ struct DifferenceOut {
 }
 
 /// A line of a book.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct LineOut {
     kind: &'static str,
     amount: Money,
@@ -52,7 +52,7 @@ struct LineOut {
 }
 
 /// An account of money beside what the payments say that it holds.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct AccountOut {
     account: &'static str,
     ledger: Money,
@@ -61,6 +61,12 @@ struct AccountOut {
 
 /// Compares the provider's book with ours and the ledger with the payments. Services and system
 /// operators. Changes nothing.
+#[access(chain)]
+#[utoipa::path(
+    tag = "internal",
+    responses((status = 200, body = ReconciliationOut), (status = 503, body = Problem))
+)]
+#[get("/internal/reconciliation")]
 pub(super) async fn read(
     _caller: Operator,
     state: web::Data<AppState>,

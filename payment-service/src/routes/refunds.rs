@@ -3,7 +3,7 @@
 use ::store::idempotency::IdempotencyRequest;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, post, web};
-use common::auth::{Permit, permits};
+use common::auth::{Permit, access, permits};
 use common::error::{ApiError, FieldError, Problem};
 use common::extract::{Check, Faults, IdempotencyKey, PathId, Valid};
 use common::ids::IntentId;
@@ -56,8 +56,9 @@ impl Check for RefundIn {
 /// 201 when the money is on its way back; 202 when the provider has not said yet: the refund goes on,
 /// and the payment shows what becomes of it. 409 `refund_exceeds_rest`, `not_captured`,
 /// `order_cancelled`; 422 `refund_exceeds_captured`, `currency_mismatch`, `refund_declined`.
+#[access(object)]
 #[utoipa::path(
-    tag = "payments", security(("bearer" = [])), request_body = RefundIn,
+    tag = "payments", request_body = RefundIn,
     params(("id" = IntentId, Path), ("Idempotency-Key" = String, Header)),
     responses(
         (status = 201, body = RefundOut), (status = 202, body = RefundOut),

@@ -180,6 +180,11 @@ impl Harness {
             .with_token(self.identity.user_of(role, self.store))
     }
 
+    /// Makes a new store the harness's and returns the old one.
+    pub(crate) fn move_to_new_store(&mut self) -> StoreId {
+        std::mem::replace(&mut self.store, StoreId::new(&self.clock))
+    }
+
     pub(crate) fn new_order(&self) -> OrderId {
         OrderId::new(&self.clock)
     }

@@ -1,5 +1,6 @@
 //! payment-service as its neighbours see it: a real service on free ports with its own database.
 
+mod access;
 mod cards;
 mod commands;
 mod crash;

@@ -1,5 +1,6 @@
 //! `/internal`: for other services; the gateway does not route it.
 
+use common::auth::access;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
@@ -91,6 +92,7 @@ impl FromRequest for JsonOrForm {
 /// A token with which a service proves itself to others.
 ///
 /// For the services of this installation, with the secret derived for each. Emits no event.
+#[access(public)]
 #[utoipa::path(
     tag = "internal",
     request_body(content(

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use actix_web::dev::Payload;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_LENGTH, TRANSFER_ENCODING};
 use actix_web::{FromRequest, HttpRequest, HttpResponse, get, post, web};
-use common::auth::Principal;
+use common::auth::{Principal, access};
 use common::error::{ApiError, Problem};
 use common::extract::{Check, Faults, Valid};
 use common::time::Timestamp;
@@ -131,6 +131,7 @@ fn token_answer(tokens: &Tokens) -> HttpResponse {
 ///
 /// Open to everybody. An unknown account, a wrong password and a disabled account are answered
 /// alike. After several failures tries are delayed: 429 with `Retry-After`. Emits no event.
+#[access(public)]
 #[utoipa::path(
     tag = "auth",
     request_body = LoginIn,
@@ -161,6 +162,7 @@ pub(crate) async fn log_in(
 ///
 /// Open to whoever holds the token. It is good for one use; repeated within a few seconds it gives
 /// the same successor, later it ends the session. Emits no event.
+#[access(public)]
 #[utoipa::path(
     tag = "auth",
     request_body = RefreshIn,
@@ -204,6 +206,7 @@ impl FromRequest for LogoutRequest {
 ///
 /// Open to whoever holds a refresh token of the session, in the body, or without a body its access
 /// token. Repeating it changes nothing. Access tokens run out by themselves. Emits no event.
+#[access(public)]
 #[utoipa::path(
     tag = "auth",
     request_body(content = Option<RefreshIn>),
@@ -225,13 +228,13 @@ pub(crate) async fn log_out(
 /// The caller's account and session, as they are now.
 ///
 /// For any signed-in account.
+#[access(caller)]
 #[utoipa::path(
     tag = "auth",
     responses(
         (status = 200, description = "The caller.", body = MeOut),
         (status = 401, description = "Not signed in, or the session has ended.", body = Problem),
     ),
-    security(("bearer" = []))
 )]
 #[get("/api/auth/me")]
 pub(crate) async fn read_me(

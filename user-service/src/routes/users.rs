@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpResponse, get, patch, post, web};
-use common::auth::{Permit, Role, permits};
+use common::auth::{Permit, Role, access, permits};
 use common::error::{ApiError, Problem};
 use common::extract::{Check, Faults, PathId, Valid, ValidQuery};
 use common::ids::{StoreId, UserId};
@@ -201,6 +201,7 @@ impl From<UserPatch> for AccountChange {
 /// For owners. Repeating it makes no second account: 409 `email_taken`. It takes no
 /// `Idempotency-Key`, because a fingerprint of a body with a password must not be kept. Emits no
 /// event.
+#[access(body.stores)]
 #[utoipa::path(
     tag = "users",
     request_body = UserIn,
@@ -209,7 +210,6 @@ impl From<UserPatch> for AccountChange {
         (status = 409, description = "Another account has this email.", body = Problem),
         (status = 422, description = "Some fields are not acceptable.", body = Problem),
     ),
-    security(("bearer" = []))
 )]
 #[post("/api/users")]
 pub(crate) async fn create(
@@ -227,6 +227,7 @@ pub(crate) async fn create(
 /// Lists accounts in the order of their creation.
 ///
 /// For owners all accounts, for managers their own and those that share a store with it.
+#[access(query.store_id)]
 #[utoipa::path(
     tag = "users",
     params(UserQuery),
@@ -234,7 +235,6 @@ pub(crate) async fn create(
         (status = 200, description = "One page.", body = Page<UserOut>),
         (status = 404, description = "The store is not one of the caller's.", body = Problem),
     ),
-    security(("bearer" = []))
 )]
 #[get("/api/users")]
 pub(crate) async fn list(
@@ -260,6 +260,7 @@ pub(crate) async fn list(
 /// Reads one account.
 ///
 /// For owners any account, for managers their own and those that share a store with it.
+#[access(object)]
 #[utoipa::path(
     tag = "users",
     params(("id" = UserId, Path, description = "The account.")),
@@ -267,7 +268,6 @@ pub(crate) async fn list(
         (status = 200, description = "The account.", body = UserOut),
         (status = 404, description = "No such account, or none of the caller's.", body = Problem),
     ),
-    security(("bearer" = []))
 )]
 #[get("/api/users/{id}")]
 pub(crate) async fn read(
@@ -283,6 +283,7 @@ pub(crate) async fn read(
 ///
 /// For owners. Made from an older version it is refused with 409 `version_conflict`, so repeating it
 /// changes nothing. The last owner can neither be disabled nor lose the role. Emits no event.
+#[access(object)]
 #[utoipa::path(
     tag = "users",
     params(("id" = UserId, Path, description = "The account.")),
@@ -294,7 +295,6 @@ pub(crate) async fn read(
         (status = 409, description = "Changed meanwhile, or the last owner.", body = Problem),
         (status = 422, description = "Some fields are not acceptable.", body = Problem),
     ),
-    security(("bearer" = []))
 )]
 #[patch("/api/users/{id}")]
 pub(crate) async fn change(

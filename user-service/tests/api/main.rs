@@ -5,6 +5,7 @@
     reason = "a panic is how a test fails, in its helpers too"
 )]
 
+mod access;
 mod harness;
 mod hostile;
 mod keys;

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, web};
+use serde::{Deserialize, Serialize};
 
 use super::permissions::Permission;
 use super::principal::{Principal, TokenType};
@@ -18,6 +19,55 @@ use crate::error::ApiError;
 pub trait PermissionMarker: 'static {
     /// The permission it stands for.
     const PERMISSION: Permission;
+}
+
+/// Who may call an operation, as its document says in `x-permission`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Access {
+    /// Everybody.
+    Public,
+    /// Any signed-in account.
+    SignedIn,
+    /// Any signed-in account, or an application that acts for one.
+    SignedInOrApplication,
+    /// Another service.
+    Service,
+    /// Another service, or whoever may operate the system.
+    Operator,
+    /// Whoever holds the permission.
+    #[serde(untagged)]
+    Permission(Permission),
+}
+
+/// An extractor that lets only some callers in.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` checks no caller",
+    note = "the first argument of a handler checks the caller; else it is `#[access(public)]`"
+)]
+pub trait Guard: FromRequest {
+    /// Whom it lets in.
+    const ACCESS: Access;
+}
+
+impl<P: PermissionMarker> Guard for Permit<P> {
+    const ACCESS: Access = Access::Permission(P::PERMISSION);
+}
+
+impl Guard for Principal {
+    const ACCESS: Access = Access::SignedIn;
+}
+
+impl Guard for PersonOrApplication {
+    const ACCESS: Access = Access::SignedInOrApplication;
+}
+
+impl Guard for ServiceIdentity {
+    const ACCESS: Access = Access::Service;
+}
+
+impl Guard for Operator {
+    const ACCESS: Access = Access::Operator;
 }
 
 /// A caller who holds the permission `P`. 401 without a valid token, 403 without the permission.

@@ -20,20 +20,20 @@ pub(crate) const EVENTS_PATH: &str = "/internal/events";
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What a subscriber answers.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub(crate) struct Results {
     pub(crate) results: Vec<EventResult>,
 }
 
 /// What became of one event.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub(crate) struct EventResult {
     pub(crate) id: EventId,
     pub(crate) outcome: Outcome,
 }
 
 /// What became of an event at its subscriber.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Outcome {
     /// It has its effect.

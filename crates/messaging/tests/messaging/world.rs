@@ -24,6 +24,7 @@ use store::{Db, Migrator, Tx};
 use testkit::{ApiClient, TestDatabase, TestIdentity, assert_outbox_empty, wait_until};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use utoipa_actix_web::service_config::ServiceConfig;
 
 /// Tries before an event is parked.
 pub(crate) const MAX_ATTEMPTS: u32 = 3;
@@ -197,7 +198,7 @@ impl Node {
             let server = HttpServer::new(move || {
                 App::new()
                     .app_data(web::Data::new(verifier.clone()))
-                    .configure(|config| messaging.configure(config))
+                    .configure(|config| messaging.configure(&mut ServiceConfig::new(config)))
             });
             let server = server
                 .workers(1)

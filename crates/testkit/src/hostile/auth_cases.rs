@@ -13,7 +13,7 @@ impl Runner<'_> {
             // What needs no token must not mind a bad one, and must not fail on it either.
             let expect = match operation.access {
                 Access::Public => Expect::Orderly,
-                Access::User | Access::Service => Expect::OneOf(&[401]),
+                Access::User | Access::Service | Access::Operator => Expect::OneOf(&[401]),
             };
             let good = self.good_case(document, operation, Fill::Required);
             let case = good.header("authorization", &attack.authorization);
@@ -24,6 +24,10 @@ impl Runner<'_> {
             Access::Public => return,
             Access::User => ("a service's token", identity.service("order")),
             Access::Service => ("an owner's token", identity.owner()),
+            Access::Operator => (
+                "a manager's token",
+                identity.user(&[Role::StoreManager], StoreClaim::ALL),
+            ),
         };
         let no_store = identity.user(&[Role::StoreManager], StoreClaim::default());
         let no_role = identity.user(&[], StoreClaim::ALL);

@@ -59,7 +59,8 @@ impl Runner<'_> {
             }
         };
         let place = shown(&spot.pointer);
-        if spot.schema.get("properties").is_some() && !is_open(&spot.schema) {
+        let is_open = is_open(&spot.schema) || self.settings.open_bodies.contains(&operation.path);
+        if spot.schema.get("properties").is_some() && !is_open {
             let mut body = sample.clone();
             members(&mut body, &|object| {
                 object.insert("no_such_member".to_owned(), json!(1));

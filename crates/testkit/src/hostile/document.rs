@@ -10,61 +10,67 @@ const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 /// References inside references, before a schema counts as recursive.
 const MAX_DEPTH: usize = 12;
 
-pub(super) struct Document {
+pub(crate) struct Document {
     root: Value,
-    pub(super) operations: Vec<Operation>,
+    pub(crate) operations: Vec<Operation>,
     known: BTreeMap<String, Value>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Operation {
-    pub(super) method: String,
-    pub(super) path: String,
-    pub(super) access: Access,
-    pub(super) parameters: Vec<Parameter>,
-    pub(super) body: Option<Body>,
+pub(crate) struct Operation {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) access: Access,
+    pub(crate) parameters: Vec<Parameter>,
+    pub(crate) body: Option<Body>,
+    /// `x-permission`: who may call it.
+    pub(crate) permission: Option<Value>,
+    /// `x-store-scope`: where the store of a request comes from.
+    pub(crate) store_scope: Option<String>,
     /// Methods that the document has for the same path.
-    pub(super) siblings: Vec<String>,
+    pub(crate) siblings: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
+pub(crate) enum Access {
     Public,
     User,
     Service,
+    /// A service or a person who may operate the system.
+    Operator,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Parameter {
-    pub(super) name: String,
-    pub(super) place: Place,
-    pub(super) required: bool,
-    pub(super) schema: Value,
+pub(crate) struct Parameter {
+    pub(crate) name: String,
+    pub(crate) place: Place,
+    pub(crate) required: bool,
+    pub(crate) schema: Value,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     Path,
     Query,
     Header,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Body {
-    pub(super) required: bool,
-    pub(super) media_types: Vec<String>,
+pub(crate) struct Body {
+    pub(crate) required: bool,
+    pub(crate) media_types: Vec<String>,
     /// Of the JSON form; `None` when there is no JSON form.
-    pub(super) schema: Option<Value>,
+    pub(crate) schema: Option<Value>,
 }
 
 impl Operation {
-    pub(super) fn title(&self) -> String {
+    pub(crate) fn title(&self) -> String {
         format!("{} {}", self.method.to_uppercase(), self.path)
     }
 }
 
 impl Document {
-    pub(super) fn read(root: &Value, public: &[String], known: &BTreeMap<String, Value>) -> Self {
+    pub(crate) fn read(root: &Value, public: &[String], known: &BTreeMap<String, Value>) -> Self {
         let mut document = Self {
             root: root.clone(),
             operations: Vec::new(),
@@ -105,6 +111,8 @@ impl Document {
         });
         let access = if needs_nothing || public.iter().any(|listed| listed == path) {
             Access::Public
+        } else if operation.get("x-permission") == Some(&Value::from("operator")) {
+            Access::Operator
         } else if path.starts_with("/internal/") {
             Access::Service
         } else {
@@ -123,6 +131,11 @@ impl Document {
             access,
             parameters,
             body: operation.get("requestBody").map(|body| self.body(body)),
+            permission: operation.get("x-permission").cloned(),
+            store_scope: operation
+                .get("x-store-scope")
+                .and_then(Value::as_str)
+                .map(ToOwned::to_owned),
             siblings: siblings.to_vec(),
         }
     }
@@ -156,12 +169,12 @@ impl Document {
     }
 
     /// The value that the test gave for a property or parameter.
-    pub(super) fn known(&self, name: &str) -> Option<&Value> {
+    pub(crate) fn known(&self, name: &str) -> Option<&Value> {
         self.known.get(name)
     }
 
     /// Follows references, joins `allOf`, and drops the `null` alternative of a schema.
-    pub(super) fn resolve(&self, schema: &Value) -> Value {
+    pub(crate) fn resolve(&self, schema: &Value) -> Value {
         self.resolve_at(schema, 0)
     }
 
@@ -203,7 +216,7 @@ impl Document {
     }
 
     /// The members of `oneOf` or `anyOf` that are not `null`.
-    pub(super) fn alternatives(&self, schema: &Value) -> Vec<Value> {
+    pub(crate) fn alternatives(&self, schema: &Value) -> Vec<Value> {
         let members = schema.get("oneOf").or(schema.get("anyOf"));
         let members = members.and_then(Value::as_array);
         members
@@ -215,7 +228,7 @@ impl Document {
     }
 
     /// Whether `null` is a value of the schema.
-    pub(super) fn is_nullable(schema: &Value) -> bool {
+    pub(crate) fn is_nullable(schema: &Value) -> bool {
         let null = Value::from("null");
         let listed = match schema.get("type") {
             Some(Value::Array(types)) => types.contains(&null),
@@ -233,7 +246,7 @@ impl Document {
 }
 
 /// The one type of a resolved schema, `null` aside; empty when it has none or several.
-pub(super) fn type_of(schema: &Value) -> &str {
+pub(crate) fn type_of(schema: &Value) -> &str {
     match schema.get("type") {
         Some(Value::String(one)) => one,
         Some(Value::Array(types)) => {

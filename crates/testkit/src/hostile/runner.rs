@@ -90,7 +90,9 @@ impl<'a> Runner<'a> {
         match access {
             Access::Public => None,
             Access::User => Some(identity.owner()),
-            Access::Service => Some(identity.service(&self.settings.internal_caller)),
+            Access::Service | Access::Operator => {
+                Some(identity.service(&self.settings.internal_caller))
+            }
         }
     }
 
@@ -159,7 +161,7 @@ impl<'a> Runner<'a> {
             let expect = match operation.access {
                 // Who may log in or get a token is not in the document.
                 Access::Public => Expect::Orderly,
-                Access::User | Access::Service => Expect::Understood,
+                Access::User | Access::Service | Access::Operator => Expect::Understood,
             };
             let case = self.good_case(document, operation, fill);
             if let Some(status) = self.send(case.named(name, expect)).await {
@@ -273,7 +275,7 @@ fn show(error: impl std::error::Error + 'static) -> String {
 }
 
 /// A sample as it stands in a path, a query or a header.
-pub(super) fn as_text(value: &Value) -> String {
+pub(crate) fn as_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
@@ -281,7 +283,7 @@ pub(super) fn as_text(value: &Value) -> String {
 }
 
 /// Percent-encodes everything but unreserved characters (RFC 3986, section 2.3).
-pub(super) fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     text.bytes().fold(String::new(), |mut encoded, byte| {
         if byte.is_ascii_alphanumeric() || b"-_~".contains(&byte) {
             encoded.push(char::from(byte));

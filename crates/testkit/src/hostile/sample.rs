@@ -10,14 +10,14 @@ const MAX_DEPTH: usize = 8;
 
 /// Which properties a sample has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fill {
+pub(crate) enum Fill {
     Required,
     Everything,
 }
 
 impl Document {
     /// A value that the schema accepts, with fresh ids and fresh texts.
-    pub(super) fn sample(&self, schema: &Value, fill: Fill) -> Value {
+    pub(crate) fn sample(&self, schema: &Value, fill: Fill) -> Value {
         self.sample_at(schema, fill, 0)
     }
 
@@ -77,7 +77,7 @@ impl Document {
 }
 
 /// The names of the required properties of a resolved schema.
-pub(super) fn required(schema: &Value) -> Vec<&str> {
+pub(crate) fn required(schema: &Value) -> Vec<&str> {
     let names = schema.get("required").and_then(Value::as_array);
     names
         .into_iter()

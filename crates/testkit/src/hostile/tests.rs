@@ -151,6 +151,10 @@ async fn refuses_without_delay(_: Permit<permits::OrdersRead>) -> HttpResponse {
         )
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "these operations have a document of their own, with defects"
+)]
 fn start(identity: &TestIdentity) -> (RunningServer, ApiClient) {
     let settings = ServerSettings {
         host: "127.0.0.1".to_owned(),

@@ -1,0 +1,85 @@
+//! Who may call what, for the caller's own store and a foreign one.
+
+use common::auth::{Role, derive_service_secret};
+use common::clock::Clock;
+use common::ids::StoreId;
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+use testkit::matrix::{Callers, Matrix};
+
+use crate::harness::{OWNER, OWNER_PASSWORD, PASSWORD, ROOT_SECRET, TestApp, text};
+
+/// Signs a new account in for every request: here a token is worth what its account and session are.
+struct People<'a> {
+    app: &'a TestApp,
+    service: String,
+}
+
+impl<'a> People<'a> {
+    async fn of(app: &'a TestApp) -> Self {
+        let secret = derive_service_secret(&ROOT_SECRET.into(), "order");
+        let body = json!({"client_id": "order", "client_secret": secret.expose_secret()});
+        let answer = app.client.post("/internal/tokens", &body).await.expect(200);
+        let service = text(&answer, "access_token").to_owned();
+        Self { app, service }
+    }
+
+    async fn account(&self, role: &Role, store: StoreId) -> serde_json::Value {
+        let email = format!("{}@example.com", uuid::Uuid::new_v4().simple());
+        let role = serde_json::to_value(role).unwrap();
+        let (role, store) = (role.as_str().unwrap(), store.to_string());
+        self.app.make_user(&email, &[role], &[&store]).await
+    }
+}
+
+impl Callers for People<'_> {
+    async fn person(&self, role: Role, store: StoreId) -> String {
+        let (email, password) = match role {
+            Role::Owner => (OWNER.to_owned(), OWNER_PASSWORD),
+            _ => {
+                let account = self.account(&role, store).await;
+                (text(&account, "email").to_owned(), PASSWORD)
+            }
+        };
+        let tokens = self.app.log_in(&email, password).await.expect(200);
+        text(&tokens, "access_token").to_owned()
+    }
+
+    fn service(&self) -> String {
+        self.service.clone()
+    }
+
+    fn application(&self, _scopes: &str) -> Option<String> {
+        None
+    }
+}
+
+#[tokio::test]
+async fn every_route_lets_in_whom_the_table_of_permissions_says() {
+    let app = TestApp::start().await;
+    let people = People::of(&app).await;
+    let clock = Clock::system();
+    let (store, other) = (StoreId::new(&clock), StoreId::new(&clock));
+    let own = people.account(&Role::Crew, store).await;
+    let foreign = people.account(&Role::Crew, other).await;
+    let (own, foreign) = (text(&own, "id"), text(&foreign, "id"));
+
+    let document = app.client.get("/openapi.json").await.expect(200);
+    let report = Matrix::new(store, other)
+        .object("/api/users/{id}", own, foreign)
+        .run(&app.client, &document, &people)
+        .await;
+    report.assert_clean();
+    report.assert_table(
+        "POST /api/auth/login: public, public
+         POST /api/auth/refresh: public, public
+         POST /api/auth/logout: public, public
+         GET /api/auth/me: signed_in, caller
+         POST /api/users: users:write, body.stores
+         GET /api/users: users:read, query.store_id
+         GET /api/users/{id}: users:read, object
+         PATCH /api/users/{id}: users:write, object
+         GET /.well-known/jwks.json: public, public
+         POST /internal/tokens: public, public",
+    );
+}
