@@ -11,7 +11,7 @@ use crate::harness::Harness;
 async fn every_route_lets_in_whom_the_table_of_permissions_says() {
     let harness = Harness::start().await;
     let other = StoreId::new(&Clock::system());
-    let parked = park_an_event(&harness.owner, &harness.identity).await;
+    let parked = park_an_event(&harness.owner, &harness.identity.service("order")).await;
 
     let document = harness.owner.get("/openapi.json").await.expect(200);
     let report = Matrix::new(harness.store, other)

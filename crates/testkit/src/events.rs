@@ -9,20 +9,22 @@ use crate::client::ApiClient;
 use crate::identity::TestIdentity;
 
 /// Gives the service of `client` an event that it cannot consume, and returns the id under which it
-/// parked it.
+/// parked it. The token is another service's.
 ///
 /// # Panics
 /// When the service does not park it.
-pub async fn park_an_event(client: &ApiClient, identity: &TestIdentity) -> String {
+pub async fn park_an_event(client: &ApiClient, token: &str) -> String {
     let id = uuid::Uuid::new_v4().to_string();
     let event = json!({
         "specversion": "1.0", "id": id, "source": "/services/order", "type": "nobody.knows.v1",
         "subject": "nothing", "time": "2026-03-01T09:30:00Z",
         "datacontenttype": "application/json", "data": {},
     });
-    let outcomes = EventSource::new("order", identity)
-        .deliver_through(client, &[event])
-        .await;
+    let source = EventSource {
+        service: "order",
+        token: token.to_owned(),
+    };
+    let outcomes = source.deliver_through(client, &[event]).await;
     assert_eq!(outcomes, ["parked"]);
     id
 }

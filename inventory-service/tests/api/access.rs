@@ -16,7 +16,7 @@ async fn every_route_lets_in_whom_the_table_of_permissions_says() {
     harness.commands().reserve(own, &[(item, 1)]).await;
     let elsewhere = harness.commands().in_store(other);
     elsewhere.reserve(foreign, &[(item, 1)]).await;
-    let parked = park_an_event(&harness.owner, &harness.identity).await;
+    let parked = park_an_event(&harness.owner, &harness.identity.service("order")).await;
 
     let document = harness.owner.get("/openapi.json").await.expect(200);
     let report = Matrix::new(harness.store, other)

@@ -16,7 +16,7 @@ async fn every_route_lets_in_whom_the_table_of_permissions_says() {
     body["store_id"] = other.to_string().into();
     let foreign = api.post_order(&new_key(), &body).await.expect(201);
     let (own, foreign) = (own["id"].as_str().unwrap(), foreign["id"].as_str().unwrap());
-    let parked = park_an_event(&api.owner, identity).await;
+    let parked = park_an_event(&api.owner, &identity.service("order")).await;
 
     let document = api.owner.get("/openapi.json").await.expect(200);
     let report = Matrix::new(api.store, other)

@@ -5,6 +5,7 @@ use common::clock::Clock;
 use common::ids::StoreId;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
+use testkit::events::park_an_event;
 use testkit::matrix::{Callers, Matrix};
 
 use crate::harness::{OWNER, OWNER_PASSWORD, PASSWORD, ROOT_SECRET, TestApp, text};
@@ -63,9 +64,11 @@ async fn every_route_lets_in_whom_the_table_of_permissions_says() {
     let own = people.account(&Role::Crew, store).await;
     let foreign = people.account(&Role::Crew, other).await;
     let (own, foreign) = (text(&own, "id"), text(&foreign, "id"));
+    let parked = park_an_event(&app.client, &people.service).await;
 
     let document = app.client.get("/openapi.json").await.expect(200);
     let report = Matrix::new(store, other)
+        .known("/internal/events/parked/{id}/redrive", parked)
         .object("/api/users/{id}", own, foreign)
         .run(&app.client, &document, &people)
         .await;
@@ -80,6 +83,9 @@ async fn every_route_lets_in_whom_the_table_of_permissions_says() {
          GET /api/users/{id}: users:read, object
          PATCH /api/users/{id}: users:write, object
          GET /.well-known/jwks.json: public, public
-         POST /internal/tokens: public, public",
+         POST /internal/tokens: public, public
+         POST /internal/events: service, chain
+         GET /internal/events/parked: operator, chain
+         POST /internal/events/parked/{id}/redrive: operator, chain",
     );
 }

@@ -17,5 +17,4 @@ async fn every_endpoint_stands_hostile_input() {
         .run(&app.client, &document)
         .await;
     assert!(report.violations.is_empty(), "{report}");
-    assert_eq!(report.operations, 10);
 }
