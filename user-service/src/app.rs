@@ -1,6 +1,7 @@
 //! The use cases, one per file.
 
 pub(crate) mod accounts;
+pub(crate) mod audit_trail;
 pub(crate) mod bootstrap;
 pub(crate) mod log_in;
 pub(crate) mod log_out;

@@ -6,17 +6,17 @@
 //! address that is no trusted proxy is the client.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::future::{Ready, ready};
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};
+use common::context::{Origin, RequestContext};
 use serde::Deserialize;
 
 use crate::state::AppState;
-
-const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// A network in CIDR notation, such as `10.0.0.0/8` (RFC 4632) or `fd00::/8`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -90,6 +90,22 @@ impl ClientAddress {
             }
         }
     }
+
+    /// The client of the request being served; `None` for work that no request over HTTP asked for.
+    pub(crate) fn current(trusted: &[Network]) -> Option<Self> {
+        Self::of(&RequestContext::current()?.origin, trusted)
+    }
+
+    fn of(origin: &Origin, trusted: &[Network]) -> Option<Self> {
+        let forwarded: Vec<&str> = origin.forwarded_for.split(',').map(str::trim).collect();
+        Some(Self(client_of(origin.peer?, &forwarded, trusted)))
+    }
+}
+
+impl fmt::Display for ClientAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 impl<T: Into<IpAddr>> From<T> for ClientAddress {
@@ -106,16 +122,11 @@ impl FromRequest for ClientAddress {
         let trusted = request
             .app_data::<web::Data<AppState>>()
             .map_or(&[] as &[Network], |state| &state.trusted_proxies);
+        let peer = request.peer_addr().map(|peer| peer.ip());
+        let origin = Origin::of(peer, request.headers());
         // There is no peer in actix's own unit tests only.
-        let unspecified = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-        let peer = request.peer_addr().map_or(unspecified, |peer| peer.ip());
-        let headers = request.headers().get_all(FORWARDED_FOR);
-        let forwarded: Vec<&str> = headers
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .map(str::trim)
-            .collect();
-        ready(Ok(Self(client_of(peer, &forwarded, trusted))))
+        let unspecified = Self(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+        ready(Ok(Self::of(&origin, trusted).unwrap_or(unspecified)))
     }
 }
 

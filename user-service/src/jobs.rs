@@ -7,12 +7,15 @@ use actix_web::web;
 use common::error::ErrorChain;
 use common::shutdown::Shutdown;
 
+use crate::app::audit_trail;
 use crate::state::AppState;
 use crate::store::{known_addresses, sessions};
 
 const PURGE_INTERVAL: Duration = Duration::from_secs(3_600);
 const RELOAD_INTERVAL: Duration = Duration::from_secs(30);
 const RELEASE_INTERVAL: Duration = Duration::from_secs(5);
+/// How much of the end of the audit trail could be cut off unnoticed.
+const SEAL_INTERVAL: Duration = Duration::from_secs(60);
 /// An address not used for this long is a stranger's again.
 const ADDRESS_MEMORY: Duration = Duration::from_secs(90 * 24 * 3_600);
 
@@ -31,6 +34,15 @@ pub(crate) fn start(state: &web::Data<AppState>, shutdown: &Shutdown) {
     tokio::spawn(repeat(RELEASE_INTERVAL, shutdown.clone(), move || {
         hasher.release_unused_memory();
         std::future::ready(())
+    }));
+    let sealing = state.clone();
+    tokio::spawn(repeat(SEAL_INTERVAL, shutdown.clone(), move || {
+        let state = sealing.clone();
+        async move {
+            if let Err(error) = audit_trail::seal(&state).await {
+                tracing::warn!(error = %ErrorChain(&error), "the audit trail could not be sealed");
+            }
+        }
     }));
     let keyring = state.keyring.clone();
     tokio::spawn(repeat(RELOAD_INTERVAL, shutdown.clone(), move || {

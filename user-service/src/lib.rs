@@ -8,6 +8,7 @@ pub mod settings;
 pub mod startup;
 
 mod app;
+mod audit;
 mod client_address;
 mod domain;
 mod error;

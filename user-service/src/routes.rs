@@ -7,6 +7,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::state::AppState;
 
+mod audit;
 mod internal;
 mod keys;
 mod sessions;
@@ -21,6 +22,9 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>, state: &web::Data<AppSta
         .service(sessions::refresh)
         .service(sessions::log_out)
         .service(sessions::read_me)
+        // Before the routes with an id in the same place.
+        .service(audit::list)
+        .service(audit::export)
         .service(users::create)
         .service(users::list)
         .service(users::read)

@@ -8,6 +8,7 @@ use actix_web::web;
 use anyhow::{Context as _, ensure};
 use common::auth::TokenVerifier;
 use common::clock::Clock;
+use common::error::ErrorChain;
 use common::health::{Health, Importance};
 use common::server::{RunningServer, ServerParts};
 use common::settings::{Loaded, RedisSettings};
@@ -17,12 +18,14 @@ use messaging::{Messaging, Outbox};
 use secrecy::ExposeSecret;
 use store::{Db, Migrator};
 
+use crate::app::audit_trail;
 use crate::app::bootstrap::ensure_owner;
 use crate::domain::session::SessionLimits;
 use crate::hashing::Hasher;
 use crate::keys::{InstallationSecret, Keyring, Mint, RefreshTokens};
 use crate::settings::{self, OwnSettings, TokensSettings};
 use crate::state::AppState;
+use crate::store::audit;
 use crate::throttle::{SharedCounts, Throttle};
 use crate::{events, jobs, routes};
 
@@ -60,6 +63,9 @@ impl Application {
         let Loaded { common, own, .. } = settings;
         let db = Db::connect(&common.database).await?;
         db.migrate(&[&MIGRATIONS, &messaging::MIGRATIONS]).await?;
+        for table in audit::APPEND_ONLY {
+            db.make_append_only(table).await?;
+        }
 
         let secret =
             InstallationSecret::obtain(&own.keys.encryption_secret, &common.data_dir.join("keys"))?;
@@ -122,6 +128,10 @@ impl Application {
     pub async fn run_until_stopped(self) -> anyhow::Result<()> {
         self.server.run_until(&self.shutdown).await?;
         self.messaging.stopped().await;
+        // Nothing of what was written down last can be cut off unnoticed while the service is away.
+        if let Err(error) = audit_trail::seal(&self.state).await {
+            tracing::warn!(error = %ErrorChain(&error), "the audit trail could not be sealed");
+        }
         self.state.db.close().await;
         Ok(())
     }

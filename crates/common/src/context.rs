@@ -4,6 +4,7 @@
 //! inside it read the context from here, so that no function has to hand it on.
 
 use std::future::Future;
+use std::net::IpAddr;
 
 use actix_web::http::header::HeaderMap;
 
@@ -13,6 +14,8 @@ tokio::task_local! {
 
 /// Header that carries the request id.
 pub const REQUEST_ID_HEADER: &str = "x-request-id";
+/// Header in which proxies say whose request they pass on.
+pub const FORWARDED_FOR_HEADER: &str = "x-forwarded-for";
 /// Header of the W3C Trace Context recommendation.
 pub const TRACEPARENT_HEADER: &str = "traceparent";
 
@@ -25,6 +28,30 @@ pub struct RequestContext {
     pub traceparent: String,
     /// The user's bearer token, when a user asked; it travels with internal calls.
     pub user_token: Option<String>,
+    /// Where the request came from, as far as the connection and the headers tell.
+    pub origin: Origin,
+}
+
+/// Where a request came from. What the header says is to be believed of trusted proxies only.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// The other end of the connection.
+    pub peer: Option<IpAddr>,
+    /// The values of `X-Forwarded-For`, joined by commas.
+    pub forwarded_for: String,
+}
+
+impl Origin {
+    /// Of a request with these headers over a connection from `peer`.
+    #[must_use]
+    pub fn of(peer: Option<IpAddr>, headers: &HeaderMap) -> Self {
+        let values = headers.get_all(FORWARDED_FOR_HEADER);
+        let texts: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
+        Self {
+            peer,
+            forwarded_for: texts.join(","),
+        }
+    }
 }
 
 impl RequestContext {
@@ -45,6 +72,7 @@ impl RequestContext {
             request_id: request_id.map_or_else(new_request_id, ToOwned::to_owned),
             traceparent: traceparent.map_or_else(new_traceparent, ToOwned::to_owned),
             user_token: None,
+            origin: Origin::default(),
         }
     }
 
@@ -55,6 +83,7 @@ impl RequestContext {
             request_id: new_request_id(),
             traceparent: new_traceparent(),
             user_token: None,
+            origin: Origin::default(),
         }
     }
 

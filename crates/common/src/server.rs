@@ -17,7 +17,7 @@ use utoipa_actix_web::AppExt;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::auth::TokenVerifier;
-use crate::context::{REQUEST_ID_HEADER, RequestContext};
+use crate::context::{Origin, REQUEST_ID_HEADER, RequestContext};
 use crate::error::ApiError;
 use crate::health::{self, Health};
 use crate::settings::ServerSettings;
@@ -168,6 +168,8 @@ async fn observe(
     let started = Instant::now();
     let mut context = RequestContext::from_headers(request.headers());
     context.user_token = crate::auth::bearer_of(request.request()).ok();
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    context.origin = Origin::of(peer, request.headers());
     let request_id = context.request_id.clone();
     let method = request.method().to_string();
 

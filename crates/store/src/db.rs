@@ -7,6 +7,7 @@ use secrecy::ExposeSecret;
 use sqlx::migrate::{Migration, Migrator};
 
 use crate::StoreError;
+use crate::append_only;
 use crate::leadership::Leadership;
 use crate::postgres::Postgres;
 use crate::sqlite::Sqlite;
@@ -98,6 +99,18 @@ impl Db {
         match &self.0 {
             Backend::Sqlite(sqlite) => sqlite.migrate(&migrator).await,
             Backend::Postgres(postgres) => postgres.migrate(&migrator).await,
+        }
+    }
+
+    /// Makes the database itself refuse to change or delete rows of `table`, for good. Repeating it
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// When the table does not exist, or the database does not answer.
+    pub async fn make_append_only(&self, table: &'static str) -> Result<(), StoreError> {
+        match &self.0 {
+            Backend::Sqlite(_) => append_only::in_sqlite(self.begin().await?, table).await,
+            Backend::Postgres(_) => append_only::in_postgres(self.begin().await?, table).await,
         }
     }
 

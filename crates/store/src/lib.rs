@@ -22,6 +22,7 @@
 //! `boolean`, `text`, `date` and `double precision`; no deferred constraints. A failed statement
 //! ends the transaction: drop it.
 
+mod append_only;
 mod batch;
 mod db;
 mod error;

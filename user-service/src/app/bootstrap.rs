@@ -8,6 +8,7 @@ use common::ids::UserId;
 use common::settings::Profile;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::audit;
 use crate::domain::account::Account;
 use crate::domain::email::Email;
 use crate::domain::password;
@@ -88,6 +89,8 @@ async fn insert_owner(
         return Ok(false);
     }
     let made = accounts::insert_account(&mut tx, &owner, &email.key(), &hash).await?;
+    let entry = audit::on_account(audit::Actor::System, "account.created", &owner);
+    audit::record(state, &mut tx, entry.after(audit::account_state(&owner))).await?;
     tx.commit().await?;
     Ok(made)
 }

@@ -10,6 +10,7 @@ use store::Tx;
 use uuid::Uuid;
 
 use super::log_in::Tokens;
+use crate::audit::{self, Actor, Entry};
 use crate::domain::session::{RefreshVerdict, RevokeReason};
 use crate::error::SessionError;
 use crate::keys::RefreshToken;
@@ -50,6 +51,10 @@ async fn try_refresh(state: &AppState, presented: &SecretString) -> Result<Token
         (RefreshVerdict::Ended, _) => return Err(SessionError::RefreshRefused),
         (RefreshVerdict::Reused | RefreshVerdict::Repeat, _) => {
             sessions::revoke_session(&mut tx, stored.session_id, RevokeReason::Reuse, now).await?;
+            let entry = Entry::new(Actor::Unknown, "refresh_token.reused");
+            let entry = entry.on("session", stored.session_id);
+            let owner = serde_json::json!({"account": stored.user_id});
+            audit::record(state, &mut tx, entry.after(owner)).await?;
             tx.commit().await?;
             tracing::warn!(
                 user.id = %stored.user_id,

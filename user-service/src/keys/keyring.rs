@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::auth::{Jwk, JwkSet, KeySource, KeySourceError};
 use common::clock::Clock;
 use common::time::Timestamp;
-use jsonwebtoken::EncodingKey;
+use jsonwebtoken::{Algorithm, EncodingKey};
 use ring::digest;
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
@@ -18,6 +18,7 @@ use secrecy::{ExposeSecret, SecretSlice};
 use store::{Db, StoreError};
 
 use super::installation::InstallationSecret;
+use super::mint::MintError;
 use super::seal::{Sealer, Unsealable};
 use crate::store::signing_keys::{self, SealedKey};
 
@@ -43,6 +44,13 @@ pub(crate) enum KeyringError {
 pub(super) struct Signer {
     pub(super) kid: String,
     pub(super) key: EncodingKey,
+}
+
+/// A signature and the key that made it, base64url.
+pub(crate) struct SignedText {
+    pub(crate) kid: String,
+    pub(crate) public_key: String,
+    pub(crate) signature: String,
 }
 
 /// The keys in force. Clones share them.
@@ -98,6 +106,20 @@ impl Keyring {
 
     pub(super) fn signer(&self) -> Signer {
         self.read(|keys| keys.signer.clone())
+    }
+
+    /// Signs a text that is no token with the key that signs tokens. The text must hold something
+    /// that a token's signing input cannot, such as a line break.
+    pub(crate) fn sign_text(&self, text: &str) -> Result<SignedText, MintError> {
+        let signer = self.signer();
+        let signature = jsonwebtoken::crypto::sign(text.as_bytes(), &signer.key, Algorithm::EdDSA)?;
+        let keys = self.published().keys;
+        let public = keys.into_iter().find(|key| key.kid == signer.kid);
+        Ok(SignedText {
+            public_key: public.map(|key| key.x).unwrap_or_default(),
+            kid: signer.kid,
+            signature,
+        })
     }
 
     fn read<T>(&self, get: impl FnOnce(&Keys) -> T) -> T {

@@ -6,6 +6,7 @@
 )]
 
 mod access;
+mod audit;
 mod harness;
 mod hostile;
 mod keys;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+mod append_only;
 mod batches;
 mod bulk;
 mod idempotency;

@@ -8,6 +8,7 @@ use store::Tx;
 
 use super::read::visible;
 use crate::app::whoami::caller;
+use crate::audit;
 use crate::domain::account::{Account, AccountChange};
 use crate::domain::authority::Authority;
 use crate::domain::session::RevokeReason;
@@ -45,6 +46,9 @@ pub(crate) async fn change(
     if new.disabled && !old.disabled {
         sessions::revoke_sessions_of(&mut tx, id, RevokeReason::Disabled, now).await?;
     }
+    let entry = audit::on_account(principal, "account.changed", &new);
+    let entry = entry.before(audit::account_state(&old));
+    audit::record(state, &mut tx, entry.after(audit::account_state(&new))).await?;
     tx.commit().await?;
     tracing::info!(user.id = %id, by.id = %giver.id, "changed an account");
     Ok(new)

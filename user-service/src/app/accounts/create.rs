@@ -7,6 +7,7 @@ use common::ids::{StoreId, UserId};
 use secrecy::SecretString;
 
 use crate::app::whoami::caller;
+use crate::audit;
 use crate::domain::account::Account;
 use crate::domain::authority::Authority;
 use crate::domain::email::Email;
@@ -55,6 +56,8 @@ pub(crate) async fn create(
     if !accounts::insert_account(&mut tx, &account, &new.email.key(), &hash).await? {
         return Err(AccountError::EmailTaken);
     }
+    let entry = audit::on_account(principal, "account.created", &account);
+    audit::record(state, &mut tx, entry.after(audit::account_state(&account))).await?;
     tx.commit().await?;
     tracing::info!(user.id = %account.id, by.id = %giver.id, "made an account");
     Ok(account)
