@@ -46,8 +46,8 @@ impl Actor {
 impl From<&Principal> for Actor {
     fn from(principal: &Principal) -> Self {
         match (principal.token_type, principal.subject.parse()) {
-            (TokenType::Access, Ok(user)) => Self::User(user),
-            (TokenType::Access, Err(_)) => Self::Unknown,
+            (TokenType::Access | TokenType::Delegated, Ok(user)) => Self::User(user),
+            (TokenType::Access | TokenType::Delegated, Err(_)) => Self::Unknown,
             (TokenType::Service, _) => Self::Service(principal.subject.clone()),
         }
     }
