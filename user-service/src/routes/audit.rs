@@ -2,7 +2,7 @@
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION};
 use actix_web::{HttpResponse, get, web};
-use common::auth::{Permit, permits};
+use common::auth::{Permit, access, permits};
 use common::error::{ApiError, ErrorChain, Problem};
 use common::extract::{Check, Faults, ValidQuery};
 use common::page::{Page, check_limit, decode_cursor, limit_or_default};
@@ -62,11 +62,11 @@ impl Check for AuditQuery {
 /// Lists what was done, newest first.
 ///
 /// For owners.
+#[access(chain)]
 #[utoipa::path(
     tag = "audit",
     params(AuditQuery),
     responses((status = 200, description = "One page.", body = Page<AuditEntry>)),
-    security(("bearer" = []))
 )]
 #[get("/api/users/audit")]
 pub(crate) async fn list(
@@ -93,13 +93,13 @@ pub(crate) async fn list(
 ///
 /// For owners. One JSON object per line: `entry`, `seal` over the entry before it, and at last
 /// `end`; without that line the export is incomplete. `maru verify audit` checks one.
+#[access(chain)]
 #[utoipa::path(
     tag = "audit",
     responses(
         (status = 200, description = "The trail.", body = String, content_type = "application/x-ndjson"),
         (status = 403, description = "Not an owner.", body = Problem),
     ),
-    security(("bearer" = []))
 )]
 #[get("/api/users/audit/export")]
 pub(crate) async fn export(

@@ -78,6 +78,8 @@ async fn every_route_lets_in_whom_the_table_of_permissions_says() {
          POST /api/auth/refresh: public, public
          POST /api/auth/logout: public, public
          GET /api/auth/me: signed_in, caller
+         GET /api/users/audit: audit:read, chain
+         GET /api/users/audit/export: audit:read, chain
          POST /api/users: users:write, body.stores
          GET /api/users: users:read, query.store_id
          GET /api/users/{id}: users:read, object
