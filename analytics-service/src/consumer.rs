@@ -21,7 +21,11 @@ impl Consumer for SalesProjector {
     }
 
     async fn consume(&self, tx: &mut Tx, event: &Envelope) -> Result<(), ConsumeError> {
-        project(tx, event, &self.clock)
+        self.consume_batch(tx, std::slice::from_ref(event)).await
+    }
+
+    async fn consume_batch(&self, tx: &mut Tx, events: &[Envelope]) -> Result<(), ConsumeError> {
+        project(tx, events, &self.clock)
             .await
             .map_err(|error| match error {
                 // A payload that cannot be read now cannot be read later either.
@@ -33,17 +37,24 @@ impl Consumer for SalesProjector {
     }
 }
 
-async fn project(tx: &mut Tx, event: &Envelope, clock: &Clock) -> Result<(), UseCaseError> {
-    let logged = LoggedEvent {
-        event_id: event.id,
-        r#type: event.r#type.clone(),
-        data: event.data.get().to_owned(),
-    };
+async fn project(tx: &mut Tx, events: &[Envelope], clock: &Clock) -> Result<(), UseCaseError> {
     let now = clock.now();
+    let logged = |event: &Envelope| (LoggedEvent::from(event), event.subject.clone());
+    let events: Vec<(LoggedEvent, String)> = events.iter().map(logged).collect();
     event_log::lock_projection(tx).await?;
-    if event_log::insert(tx, &logged, &event.subject, now).await? {
-        apply(tx, &logged).await?;
-        event_log::count_event(tx, now).await?;
-    }
+    let new = event_log::insert(tx, &events, now).await?;
+    let events = events.iter().map(|(event, _)| event);
+    apply(tx, events.filter(|event| new.contains(&event.event_id))).await?;
+    event_log::count_events(tx, new.len(), now).await?;
     Ok(())
+}
+
+impl From<&Envelope> for LoggedEvent {
+    fn from(event: &Envelope) -> Self {
+        Self {
+            event_id: event.id,
+            r#type: event.r#type.clone(),
+            data: event.data.get().to_owned(),
+        }
+    }
 }

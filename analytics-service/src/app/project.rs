@@ -3,7 +3,10 @@
 //! The read model is a function of the *set* of events: whatever order they come in, the same rows
 //! stand at the end.
 
+use std::collections::HashMap;
+
 use ::store::Tx;
+use common::ids::OrderId;
 use contracts::EventPayload as _;
 use contracts::events::{OrderCancelled, OrderConfirmed, PaymentRefunded};
 
@@ -18,26 +21,32 @@ pub(crate) const TYPES: [&str; 3] = [
     PaymentRefunded::TYPE,
 ];
 
-/// Applies one logged event. An event of another type changes nothing.
-pub(crate) async fn apply(tx: &mut Tx, event: &LoggedEvent) -> Result<(), UseCaseError> {
-    match event.r#type.as_str() {
-        OrderConfirmed::TYPE => {
-            let confirmed: OrderConfirmed = read(event)?;
-            if !sales::is_cancelled(tx, confirmed.order_id).await? {
-                sales::insert_order(tx, &confirmed).await?;
+/// Applies logged events together. One of another type changes nothing.
+pub(crate) async fn apply<'a>(
+    tx: &mut Tx,
+    events: impl IntoIterator<Item = &'a LoggedEvent>,
+) -> Result<(), UseCaseError> {
+    let mut confirmed: HashMap<OrderId, OrderConfirmed> = HashMap::new();
+    let (mut cancelled, mut refunds) = (Vec::new(), Vec::new());
+    for event in events {
+        match event.r#type.as_str() {
+            OrderConfirmed::TYPE => {
+                let order: OrderConfirmed = read(event)?;
+                confirmed.entry(order.order_id).or_insert(order);
             }
+            OrderCancelled::TYPE => cancelled.push(read::<OrderCancelled>(event)?.order_id),
+            PaymentRefunded::TYPE => refunds.push(read(event)?),
+            _ => {}
         }
-        OrderCancelled::TYPE => {
-            let cancelled: OrderCancelled = read(event)?;
-            sales::insert_cancelled(tx, cancelled.order_id).await?;
-            sales::delete_order(tx, cancelled.order_id).await?;
-        }
-        PaymentRefunded::TYPE => {
-            let refunded: PaymentRefunded = read(event)?;
-            sales::insert_refund(tx, &refunded).await?;
-        }
-        _ => {}
     }
+    sales::insert_cancelled(tx, &cancelled).await?;
+    sales::delete_orders(tx, &cancelled).await?;
+    let ids: Vec<OrderId> = confirmed.keys().copied().collect();
+    for cancelled in sales::list_cancelled(tx, &ids).await? {
+        confirmed.remove(&cancelled);
+    }
+    sales::insert_orders(tx, &confirmed.values().collect::<Vec<_>>()).await?;
+    sales::insert_refunds(tx, &refunds).await?;
     Ok(())
 }
 

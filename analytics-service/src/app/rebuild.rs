@@ -67,9 +67,7 @@ async fn replay(tx: &mut Tx) -> Result<i64, UseCaseError> {
             return Ok(count);
         };
         after = Some(last.event_id);
-        for event in &events {
-            apply(tx, event).await?;
-            count += 1;
-        }
+        apply(tx, &events).await?;
+        count += i64::try_from(events.len()).unwrap_or(i64::MAX);
     }
 }

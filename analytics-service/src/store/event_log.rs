@@ -1,5 +1,7 @@
 //! The log of events that the read model is a function of.
 
+use std::collections::HashSet;
+
 use ::store::{StoreError, Tx};
 use common::ids::EventId;
 use common::time::Timestamp;
@@ -12,24 +14,21 @@ pub(crate) struct LoggedEvent {
     pub(crate) data: String,
 }
 
-/// Adds an event; `false` when it is there already.
+/// Adds events and returns the ids of those that were not there already.
 pub(crate) async fn insert(
     tx: &mut Tx,
-    event: &LoggedEvent,
-    subject: &str,
+    events: &[(LoggedEvent, String)],
     now: Timestamp,
-) -> Result<bool, StoreError> {
-    let inserted = ::store::execute!(
+) -> Result<HashSet<EventId>, StoreError> {
+    let inserted: Vec<(EventId,)> = ::store::insert_many_returning!(
         tx,
-        "INSERT INTO event_log (event_id, type, subject, data, received_at)
-         VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
-        event.event_id,
-        &event.r#type,
-        subject,
-        &event.data,
-        now
+        (EventId,),
+        "INSERT INTO event_log (event_id, type, subject, data, received_at)",
+        events,
+        |(event, subject)| [event.event_id, &event.r#type, subject, &event.data, now],
+        "ON CONFLICT DO NOTHING RETURNING event_id"
     )?;
-    Ok(inserted == 1)
+    Ok(inserted.into_iter().map(|(id,)| id).collect())
 }
 
 /// Events after `after`, by id.
@@ -54,11 +53,16 @@ pub(crate) async fn lock_projection(tx: &mut Tx) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Counts an event that was taken into account.
-pub(crate) async fn count_event(tx: &mut Tx, now: Timestamp) -> Result<(), StoreError> {
+/// Counts events that were taken into account.
+pub(crate) async fn count_events(
+    tx: &mut Tx,
+    events: usize,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     ::store::execute!(
         tx,
-        "UPDATE projection SET events = events + 1, last_event_at = $1 WHERE id = 1",
+        "UPDATE projection SET events = events + $1, last_event_at = $2 WHERE id = 1",
+        i64::try_from(events).unwrap_or(i64::MAX),
         now
     )?;
     Ok(())

@@ -1,43 +1,55 @@
 //! The read model of sales.
 
+use std::collections::HashSet;
+
 use ::store::{StoreError, Tx};
 use common::ids::{OrderId, StoreId};
 use common::money::Currency;
-use contracts::events::{OrderConfirmed, PaymentRefunded};
+use contracts::events::{ConfirmedLine, OrderConfirmed, PaymentRefunded};
 
 use crate::app::report::Period;
 use crate::domain::Dimension;
 
-/// Inserts a confirmed order with its lines.
-pub(crate) async fn insert_order(tx: &mut Tx, order: &OrderConfirmed) -> Result<(), StoreError> {
-    let date = order.business_date.to_jiff();
-    let items: i64 = order.lines.iter().map(|line| line.quantity).sum();
-    let inserted = ::store::execute!(
+/// Inserts confirmed orders with their lines; one that is there already is left as it is.
+pub(crate) async fn insert_orders(
+    tx: &mut Tx,
+    orders: &[&OrderConfirmed],
+) -> Result<(), StoreError> {
+    let inserted: Vec<(OrderId,)> =
+        ::store::insert_many_returning!(
         tx,
+        (OrderId,),
         "INSERT INTO sales_orders (order_id, store_id, currency, channel, origin, business_date,
-                                   month, hour, weekday, items, net_amount)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING",
-        order.order_id,
-        order.store_id,
-        order.currency,
-        &order.channel,
-        order.origin.as_str(),
-        order.business_date,
-        format!("{:04}-{:02}", date.year(), date.month()),
-        i64::from(order.local_time.hour()),
-        i64::from(date.weekday().to_monday_one_offset()),
-        items,
-        order.net_amount
+                                   month, hour, weekday, items, net_amount)",
+        orders,
+        |order| [
+            order.order_id,
+            order.store_id,
+            order.currency,
+            &order.channel,
+            order.origin.as_str(),
+            order.business_date,
+            order.business_date.to_jiff().strftime("%Y-%m").to_string(),
+            i64::from(order.local_time.hour()),
+            i64::from(order.business_date.to_jiff().weekday().to_monday_one_offset()),
+            order.lines.iter().map(|line| line.quantity).sum::<i64>(),
+            order.net_amount
+        ],
+        "ON CONFLICT DO NOTHING RETURNING order_id"
     )?;
-    if inserted == 0 {
-        return Ok(());
-    }
+    let inserted: HashSet<OrderId> = inserted.into_iter().map(|(order,)| order).collect();
+    let new = orders
+        .iter()
+        .filter(|order| inserted.contains(&order.order_id));
+    let lines: Vec<(&OrderConfirmed, &ConfirmedLine)> = new
+        .flat_map(|order| order.lines.iter().map(|line| (*order, line)))
+        .collect();
     ::store::insert_many!(
         tx,
         "INSERT INTO sales_lines (order_id, line_no, store_id, business_date, item_sku, item_name,
                                   product_key, product_name, category, quantity, net_amount)",
-        order.lines,
-        |line| [
+        lines,
+        |(order, line)| [
             order.order_id,
             i64::from(line.line_no),
             order.store_id,
@@ -54,44 +66,55 @@ pub(crate) async fn insert_order(tx: &mut Tx, order: &OrderConfirmed) -> Result<
     Ok(())
 }
 
-/// Removes an order that does not count any more.
-pub(crate) async fn delete_order(tx: &mut Tx, order: OrderId) -> Result<(), StoreError> {
-    ::store::execute!(tx, "DELETE FROM sales_lines WHERE order_id = $1", order)?;
-    ::store::execute!(tx, "DELETE FROM sales_orders WHERE order_id = $1", order)?;
+/// Removes orders that do not count any more.
+pub(crate) async fn delete_orders(tx: &mut Tx, orders: &[OrderId]) -> Result<(), StoreError> {
+    ::store::execute_in!(tx, "DELETE FROM sales_lines WHERE order_id IN", orders)?;
+    ::store::execute_in!(tx, "DELETE FROM sales_orders WHERE order_id IN", orders)?;
     Ok(())
 }
 
-/// Remembers that an order does not count.
-pub(crate) async fn insert_cancelled(tx: &mut Tx, order: OrderId) -> Result<(), StoreError> {
-    ::store::execute!(
+/// Remembers that orders do not count.
+pub(crate) async fn insert_cancelled(tx: &mut Tx, orders: &[OrderId]) -> Result<(), StoreError> {
+    ::store::insert_many!(
         tx,
-        "INSERT INTO cancelled_orders (order_id) VALUES ($1) ON CONFLICT DO NOTHING",
-        order
+        "INSERT INTO cancelled_orders (order_id)",
+        orders,
+        |order| [*order],
+        "ON CONFLICT DO NOTHING"
     )?;
     Ok(())
 }
 
-/// Whether an order does not count.
-pub(crate) async fn is_cancelled(tx: &mut Tx, order: OrderId) -> Result<bool, StoreError> {
-    let row = ::store::fetch_optional!(
+/// Those of the orders that do not count.
+pub(crate) async fn list_cancelled(
+    tx: &mut Tx,
+    orders: &[OrderId],
+) -> Result<HashSet<OrderId>, StoreError> {
+    let rows = ::store::fetch_in!(
         tx,
         (OrderId,),
-        "SELECT order_id FROM cancelled_orders WHERE order_id = $1",
-        order
+        "SELECT order_id FROM cancelled_orders WHERE order_id IN",
+        orders
     )?;
-    Ok(row.is_some())
+    Ok(rows.into_iter().map(|(order,)| order).collect())
 }
 
 /// Remembers money that went back.
-pub(crate) async fn insert_refund(tx: &mut Tx, refund: &PaymentRefunded) -> Result<(), StoreError> {
-    ::store::execute!(
+pub(crate) async fn insert_refunds(
+    tx: &mut Tx,
+    refunds: &[PaymentRefunded],
+) -> Result<(), StoreError> {
+    ::store::insert_many!(
         tx,
-        "INSERT INTO refunds (intent_id, refunded_total, order_id, amount)
-         VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-        refund.intent_id,
-        refund.refunded_total,
-        refund.order_id,
-        refund.amount
+        "INSERT INTO refunds (intent_id, refunded_total, order_id, amount)",
+        refunds,
+        |refund| [
+            refund.intent_id,
+            refund.refunded_total,
+            refund.order_id,
+            refund.amount
+        ],
+        "ON CONFLICT DO NOTHING"
     )?;
     Ok(())
 }

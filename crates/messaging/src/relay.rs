@@ -23,8 +23,10 @@ const BACKOFF: BackoffParams = BackoffParams {
     base: Duration::from_millis(100),
     max: Duration::from_secs(5),
 };
-/// A short wait lets the events of concurrent commits travel together.
+/// A short wait lets the events of concurrent commits travel together: the first after a calm, and
+/// those of a steady stream, where each delivery costs several round trips.
 const LINGER: Duration = Duration::from_millis(5);
+const STREAM_LINGER: Duration = Duration::from_millis(25);
 /// Where a batch is cut, unless its first event alone is larger.
 const MAX_BATCH_BYTES: usize = 2 << 20;
 /// How often a relay that does not lead tries to.
@@ -111,7 +113,7 @@ impl Relay {
                 Ok(Progress::Full) => backoff.reset(),
                 Ok(Progress::Partial) => {
                     backoff.reset();
-                    self.pause(LINGER).await;
+                    self.pause(STREAM_LINGER).await;
                 }
                 Ok(Progress::Stuck) => self.pause(backoff.next_delay()).await,
                 Err(error) => {
