@@ -83,6 +83,16 @@ pub fn chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     })
 }
 
+/// Cuts values that are only looked up into lists of power-of-two lengths. The last is filled up
+/// with its last value: finding a value twice changes nothing, and a list takes one statement.
+pub fn lists<T>(values: &[T]) -> impl Iterator<Item = Vec<&T>> {
+    values.chunks(MAX_ROWS).map(|chunk| {
+        let last = chunk.last().into_iter().cycle();
+        let length = chunk.len().next_power_of_two();
+        chunk.iter().chain(last).take(length).collect()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +105,22 @@ mod tests {
         assert_eq!(lengths(1), [1]);
         assert_eq!(lengths(7), [4, 2, 1]);
         assert_eq!(lengths(300), [128, 128, 32, 8, 4]);
+    }
+
+    #[test]
+    fn lists_are_filled_up_to_powers_of_two() {
+        let cut = |values: &[u16]| -> Vec<Vec<u16>> {
+            let lists = lists(values);
+            lists
+                .map(|list| list.into_iter().copied().collect())
+                .collect()
+        };
+        assert_eq!(cut(&[]), [[0_u16; 0]; 0]);
+        assert_eq!(cut(&[7]), [[7]]);
+        assert_eq!(cut(&[1, 2, 3, 4, 5]), [[1, 2, 3, 4, 5, 5, 5, 5]]);
+        let values: Vec<u16> = (0..300).collect();
+        let lengths: Vec<usize> = cut(&values).iter().map(Vec::len).collect();
+        assert_eq!(lengths, [128, 128, 64]);
     }
 
     #[test]

@@ -93,11 +93,11 @@ macro_rules! insert_many {
     };
     ($tx:expr, $insert:literal, $rows:expr, |$row:pat_param| [$($value:expr),+ $(,)?], $tail:literal $(,)?) => {
         match $tx.engine() {
-            $crate::Engine::Sqlite(connection) => $crate::__insert_many!(
-                $crate::sqlx::Sqlite, connection, $insert, "", $rows, |$row| [$($value),+], "", $tail
+            $crate::Engine::Sqlite(connection) => $crate::__execute_rows!(
+                $crate::sqlx::Sqlite, connection, chunks, $insert, $rows, |$row| [$($value),+], $tail
             ),
-            $crate::Engine::Postgres(connection) => $crate::__insert_many!(
-                $crate::sqlx::Postgres, connection, $insert, "", $rows, |$row| [$($value),+], "", $tail
+            $crate::Engine::Postgres(connection) => $crate::__execute_rows!(
+                $crate::sqlx::Postgres, connection, chunks, $insert, $rows, |$row| [$($value),+], $tail
             ),
         }
     };
@@ -110,13 +110,13 @@ macro_rules! insert_many {
 macro_rules! insert_many_returning {
     ($tx:expr, $row_type:ty, $insert:literal, $rows:expr, |$row:pat_param| [$($value:expr),+ $(,)?], $tail:literal $(,)?) => {
         match $tx.engine() {
-            $crate::Engine::Sqlite(connection) => $crate::__insert_many_returning!(
-                $crate::sqlx::Sqlite, connection, $row_type, $insert, "", $rows,
-                |$row| [$($value),+], "", $tail
+            $crate::Engine::Sqlite(connection) => $crate::__fetch_rows!(
+                $crate::sqlx::Sqlite, connection, chunks, $row_type, $insert, $rows,
+                |$row| [$($value),+], $tail
             ),
-            $crate::Engine::Postgres(connection) => $crate::__insert_many_returning!(
-                $crate::sqlx::Postgres, connection, $row_type, $insert, "", $rows,
-                |$row| [$($value),+], "", $tail
+            $crate::Engine::Postgres(connection) => $crate::__fetch_rows!(
+                $crate::sqlx::Postgres, connection, chunks, $row_type, $insert, $rows,
+                |$row| [$($value),+], $tail
             ),
         }
     };
@@ -132,13 +132,13 @@ macro_rules! insert_many_returning {
 macro_rules! update_many {
     ($tx:expr, $update:literal, $rows:expr, |$row:pat_param| [$($value:expr),+ $(,)?], $where:literal $(,)?) => {
         match $tx.engine() {
-            $crate::Engine::Sqlite(connection) => $crate::__insert_many!(
-                $crate::sqlx::Sqlite, connection, $update, " FROM (", $rows,
-                |$row| [$($value),+], ") AS new ", $where
+            $crate::Engine::Sqlite(connection) => $crate::__execute_rows!(
+                $crate::sqlx::Sqlite, connection, lists, concat!($update, " FROM ("), $rows,
+                |$row| [$($value),+], concat!(") AS new ", $where)
             ),
-            $crate::Engine::Postgres(connection) => $crate::__insert_many!(
-                $crate::sqlx::Postgres, connection, $update, " FROM (", $rows,
-                |$row| [$($value),+], ") AS new ", $where
+            $crate::Engine::Postgres(connection) => $crate::__execute_rows!(
+                $crate::sqlx::Postgres, connection, lists, concat!($update, " FROM ("), $rows,
+                |$row| [$($value),+], concat!(") AS new ", $where)
             ),
         }
     };
@@ -150,13 +150,13 @@ macro_rules! update_many {
 macro_rules! update_many_returning {
     ($tx:expr, $row_type:ty, $update:literal, $rows:expr, |$row:pat_param| [$($value:expr),+ $(,)?], $where:literal $(,)?) => {
         match $tx.engine() {
-            $crate::Engine::Sqlite(connection) => $crate::__insert_many_returning!(
-                $crate::sqlx::Sqlite, connection, $row_type, $update, " FROM (", $rows,
-                |$row| [$($value),+], ") AS new ", $where
+            $crate::Engine::Sqlite(connection) => $crate::__fetch_rows!(
+                $crate::sqlx::Sqlite, connection, lists, $row_type, concat!($update, " FROM ("),
+                $rows, |$row| [$($value),+], concat!(") AS new ", $where)
             ),
-            $crate::Engine::Postgres(connection) => $crate::__insert_many_returning!(
-                $crate::sqlx::Postgres, connection, $row_type, $update, " FROM (", $rows,
-                |$row| [$($value),+], ") AS new ", $where
+            $crate::Engine::Postgres(connection) => $crate::__fetch_rows!(
+                $crate::sqlx::Postgres, connection, lists, $row_type, concat!($update, " FROM ("),
+                $rows, |$row| [$($value),+], concat!(") AS new ", $where)
             ),
         }
     };
@@ -188,6 +188,27 @@ macro_rules! fetch_in_locked {
     };
 }
 
+/// [`fetch_in!`] for rows of several values: the query ends in `IN`, `rows` and the closure-like
+/// list are as in [`insert_many!`], and the tail follows the list:
+/// `fetch_in_rows!(tx, Row, "SELECT .. WHERE (a, b) IN", pairs, |pair| [pair.a, pair.b], "AND c > 0")`.
+#[macro_export]
+macro_rules! fetch_in_rows {
+    ($tx:expr, $row_type:ty, $sql:literal, $rows:expr, |$row:pat_param| [$($value:expr),+ $(,)?], $tail:literal $(,)?) => {
+        $crate::__fetch_in_rows!($tx, $row_type, $sql, $rows, |$row| [$($value),+], [$tail, $tail])
+    };
+}
+
+/// [`fetch_in_rows!`] that locks the rows until the transaction ends, in the order of the tail. As
+/// with [`fetch_in_locked!`], sort the values alike.
+#[macro_export]
+macro_rules! fetch_in_rows_locked {
+    ($tx:expr, $row_type:ty, $sql:literal, $rows:expr, |$row:pat_param| [$($value:expr),+ $(,)?], $order:literal $(,)?) => {
+        $crate::__fetch_in_rows!(
+            $tx, $row_type, $sql, $rows, |$row| [$($value),+], [$order, concat!($order, " FOR UPDATE")]
+        )
+    };
+}
+
 /// Runs a statement that ends in `IN`, for each value of a slice, and returns how many rows it
 /// changed: `execute_in!(tx, "UPDATE .. SET at = $1 WHERE id IN", ids, at)`.
 #[macro_export]
@@ -195,19 +216,19 @@ macro_rules! execute_in {
     ($tx:expr, $sql:literal, $values:expr $(, $arg:expr)* $(,)?) => {
         async {
             let mut changed = 0;
-            for chunk in $crate::bulk::chunks(::std::convert::AsRef::<[_]>::as_ref(&$values)) {
+            for chunk in $crate::bulk::lists(::std::convert::AsRef::<[_]>::as_ref(&$values)) {
                 let sql = || $crate::bulk::list(($sql, ""), &[$(stringify!($arg)),*], chunk.len());
                 changed += match $tx.engine() {
                     $crate::Engine::Sqlite(connection) => {
                         let query = $crate::sqlx::query::<$crate::sqlx::Sqlite>(sql());
                         let query = query$(.bind($arg))*;
-                        let query = chunk.iter().fold(query, |query, value| query.bind(value));
+                        let query = chunk.into_iter().fold(query, |query, value| query.bind(value));
                         query.execute(connection).await?.rows_affected()
                     }
                     $crate::Engine::Postgres(connection) => {
                         let query = $crate::sqlx::query::<$crate::sqlx::Postgres>(sql());
                         let query = query$(.bind($arg))*;
-                        let query = chunk.iter().fold(query, |query, value| query.bind(value));
+                        let query = chunk.into_iter().fold(query, |query, value| query.bind(value));
                         query.execute(connection).await?.rows_affected()
                     }
                 };
@@ -246,19 +267,19 @@ macro_rules! __fetch_in {
     ($tx:expr, $row:ty, [$sqlite:expr, $postgres:expr], $values:expr $(, $arg:expr)*) => {
         async {
             let mut rows: ::std::vec::Vec<$row> = ::std::vec::Vec::new();
-            for chunk in $crate::bulk::chunks(::std::convert::AsRef::<[_]>::as_ref(&$values)) {
+            for chunk in $crate::bulk::lists(::std::convert::AsRef::<[_]>::as_ref(&$values)) {
                 let sql = |text| $crate::bulk::list(text, &[$(stringify!($arg)),*], chunk.len());
                 rows.extend(match $tx.engine() {
                     $crate::Engine::Sqlite(connection) => {
                         let query = $crate::sqlx::query_as::<$crate::sqlx::Sqlite, $row>(sql($sqlite));
                         let query = query$(.bind($arg))*;
-                        let query = chunk.iter().fold(query, |query, value| query.bind(value));
+                        let query = chunk.into_iter().fold(query, |query, value| query.bind(value));
                         query.fetch_all(connection).await?
                     }
                     $crate::Engine::Postgres(connection) => {
                         let query = $crate::sqlx::query_as::<$crate::sqlx::Postgres, $row>(sql($postgres));
                         let query = query$(.bind($arg))*;
-                        let query = chunk.iter().fold(query, |query, value| query.bind(value));
+                        let query = chunk.into_iter().fold(query, |query, value| query.bind(value));
                         query.fetch_all(connection).await?
                     }
                 });
@@ -269,17 +290,32 @@ macro_rules! __fetch_in {
     };
 }
 
+// Without the select around the list of rows, SQLite reads the whole table instead of the index.
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __insert_many {
-    ($engine:ty, $connection:ident, $insert:literal, $open:literal, $rows:expr, |$row:pat_param| [$($value:expr),+], $close:literal, $tail:literal) => {
+macro_rules! __fetch_in_rows {
+    ($tx:expr, $row_type:ty, $sql:literal, $rows:expr, |$row:pat_param| [$($value:expr),+], [$sqlite:expr, $postgres:expr]) => {
+        match $tx.engine() {
+            $crate::Engine::Sqlite(connection) => $crate::__fetch_rows!(
+                $crate::sqlx::Sqlite, connection, lists, $row_type, concat!($sql, " (SELECT * FROM ("), $rows,
+                |$row| [$($value),+], concat!(") AS wanted) ", $sqlite)
+            ),
+            $crate::Engine::Postgres(connection) => $crate::__fetch_rows!(
+                $crate::sqlx::Postgres, connection, lists, $row_type, concat!($sql, " (SELECT * FROM ("), $rows,
+                |$row| [$($value),+], concat!(") AS wanted) ", $postgres)
+            ),
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __execute_rows {
+    ($engine:ty, $connection:ident, $cut:ident, $sql:expr, $rows:expr, |$row:pat_param| [$($value:expr),+], $tail:expr) => {
         async {
-            let shape = const {
-                let columns = &[$(stringify!($value)),+];
-                $crate::bulk::Shape::new(concat!($insert, $open), columns, concat!($close, $tail))
-            };
+            let shape = const { $crate::bulk::Shape::new($sql, &[$(stringify!($value)),+], $tail) };
             let mut changed = 0;
-            for chunk in $crate::bulk::chunks(::std::convert::AsRef::<[_]>::as_ref(&$rows)) {
+            for chunk in $crate::bulk::$cut(::std::convert::AsRef::<[_]>::as_ref(&$rows)) {
                 let mut query = $crate::sqlx::query::<$engine>(shape.statement(chunk.len()));
                 for $row in chunk {
                     query = query$(.bind($value))+;
@@ -294,23 +330,20 @@ macro_rules! __insert_many {
 
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __insert_many_returning {
-    ($engine:ty, $connection:ident, $row_type:ty, $insert:literal, $open:literal, $rows:expr, |$row:pat_param| [$($value:expr),+], $close:literal, $tail:literal) => {
+macro_rules! __fetch_rows {
+    ($engine:ty, $connection:ident, $cut:ident, $row_type:ty, $sql:expr, $rows:expr, |$row:pat_param| [$($value:expr),+], $tail:expr) => {
         async {
-            let shape = const {
-                let columns = &[$(stringify!($value)),+];
-                $crate::bulk::Shape::new(concat!($insert, $open), columns, concat!($close, $tail))
-            };
-            let mut returned: ::std::vec::Vec<$row_type> = ::std::vec::Vec::new();
-            for chunk in $crate::bulk::chunks(::std::convert::AsRef::<[_]>::as_ref(&$rows)) {
+            let shape = const { $crate::bulk::Shape::new($sql, &[$(stringify!($value)),+], $tail) };
+            let mut fetched: ::std::vec::Vec<$row_type> = ::std::vec::Vec::new();
+            for chunk in $crate::bulk::$cut(::std::convert::AsRef::<[_]>::as_ref(&$rows)) {
                 let sql = shape.statement(chunk.len());
                 let mut query = $crate::sqlx::query_as::<$engine, $row_type>(sql);
                 for $row in chunk {
                     query = query$(.bind($value))+;
                 }
-                returned.extend(query.fetch_all(&mut *$connection).await?);
+                fetched.extend(query.fetch_all(&mut *$connection).await?);
             }
-            ::std::result::Result::<_, $crate::StoreError>::Ok(returned)
+            ::std::result::Result::<_, $crate::StoreError>::Ok(fetched)
         }
         .await
     };

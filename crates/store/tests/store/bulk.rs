@@ -126,3 +126,45 @@ async fn rows_are_locked_in_the_order_that_is_asked_for() {
     .unwrap();
     assert_eq!(found, [(4,), (2,), (1,)]);
 }
+
+#[tokio::test]
+async fn a_list_that_is_filled_up_changes_and_finds_each_row_once() {
+    let (_database, db) = database().await;
+    let mut tx = db.begin().await.unwrap();
+    let rows: Vec<i64> = (0..11).collect();
+    store::insert_many!(tx, "INSERT INTO things (id, amount)", rows, |id| [id, id]).unwrap();
+    let changed = store::update_many!(
+        tx,
+        "UPDATE things SET amount = things.amount + new.column2",
+        rows,
+        |id| [id, 100_i64],
+        "WHERE things.id = new.column1"
+    );
+    assert_eq!(changed.unwrap(), 11);
+    let found: Vec<(i64,)> = store::fetch_in_rows_locked!(
+        tx,
+        (i64,),
+        "SELECT id FROM things WHERE (id, amount) IN",
+        [(9_i64, 109_i64), (3, 103), (4, 4)],
+        |row| [row.0, row.1],
+        "AND amount > 0 ORDER BY id"
+    )
+    .unwrap();
+    assert_eq!(found, [(3,), (9,)]);
+    let returned: Vec<(i64,)> = store::update_many_returning!(
+        tx,
+        (i64,),
+        "UPDATE things SET amount = things.amount + new.column2",
+        rows,
+        |id| [id, 0_i64],
+        "WHERE things.id = new.column1 RETURNING things.id"
+    )
+    .unwrap();
+    assert_eq!(returned.len(), 11);
+    let every: Vec<(i64,)> =
+        store::fetch_in!(tx, (i64,), "SELECT id FROM things WHERE id IN", rows).unwrap();
+    assert_eq!(every.len(), 11);
+    tx.commit().await.unwrap();
+    let expected: Vec<_> = rows.iter().map(|id| (*id, id + 100)).collect();
+    assert_eq!(amounts(&db).await, expected);
+}
