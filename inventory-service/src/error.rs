@@ -5,6 +5,7 @@ use common::ids::ProductId;
 
 use ::store::StoreError;
 
+use crate::domain::fefo::TooFew;
 use crate::domain::recipe::TooMuch;
 use crate::domain::reservation::NotAState;
 
@@ -37,6 +38,12 @@ pub(crate) enum UseCaseError {
 
 impl From<NotAState> for UseCaseError {
     fn from(error: NotAState) -> Self {
+        Self::Inconsistent(error.to_string())
+    }
+}
+
+impl From<TooFew> for UseCaseError {
+    fn from(error: TooFew) -> Self {
         Self::Inconsistent(error.to_string())
     }
 }

@@ -15,9 +15,9 @@ use resilience::grpc::{Caller, status_of};
 use tonic::{Request, Response, Status};
 
 use crate::app::AppState;
-use crate::app::commit::{Outcome, commit};
+use crate::app::commit::{self, Outcome};
 use crate::app::release::release;
-use crate::app::reserve::{self, reserve};
+use crate::app::reserve;
 use crate::app::restock::restock;
 use crate::domain::quantity::Quantity;
 use crate::domain::reservation::State;
@@ -41,13 +41,13 @@ impl InventoryCommands for Commands {
         let store_id: StoreId = parse_id("store_id", &message.store_id)?;
         caller.require_store(store_id)?;
         let order = reserve::Request {
-            command_id: &message.command_id,
             order_id: parse_id("order_id", &message.order_id)?,
             store_id,
             sold: sold(&message)?,
             ttl: ttl(message.ttl_seconds)?,
+            command_id: message.command_id,
         };
-        let outcome = reserve(&self.0, &order).await.map_err(status)?;
+        let outcome = self.0.reserve.run(order).await.map_err(status)?;
         Ok(Response::new(reserve_reply(outcome)))
     }
 
@@ -55,24 +55,22 @@ impl InventoryCommands for Commands {
         &self,
         request: Request<CommandRequest>,
     ) -> Result<Response<CommandReply>, Status> {
-        let (order, command) = order_of(request)?;
-        reply(commit(&self.0, order, &command).await)
+        reply(self.0.commit.run(order_of(request)?).await)
     }
 
     async fn release(
         &self,
         request: Request<CommandRequest>,
     ) -> Result<Response<CommandReply>, Status> {
-        let (order, command) = order_of(request)?;
-        reply(release(&self.0, order, &command).await)
+        let request = order_of(request)?;
+        reply(release(&self.0, request.order_id, &request.command_id).await)
     }
 
     async fn restock(
         &self,
         request: Request<CommandRequest>,
     ) -> Result<Response<CommandReply>, Status> {
-        let (order, command) = order_of(request)?;
-        reply(restock(&self.0, order, &command).await)
+        reply(restock(&self.0, order_of(request)?).await)
     }
 
     async fn get_reservation(
@@ -132,9 +130,12 @@ fn ttl(seconds: i64) -> Result<Duration, Status> {
     }
 }
 
-fn order_of(request: Request<CommandRequest>) -> Result<(OrderId, String), Status> {
+fn order_of(request: Request<CommandRequest>) -> Result<commit::Request, Status> {
     let message = request.into_inner();
-    Ok((parse_id("order_id", &message.order_id)?, message.command_id))
+    Ok(commit::Request {
+        order_id: parse_id("order_id", &message.order_id)?,
+        command_id: message.command_id,
+    })
 }
 
 fn reserve_reply(outcome: reserve::Outcome) -> ReserveReply {

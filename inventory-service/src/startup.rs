@@ -57,12 +57,8 @@ impl Application {
 
         let identity = Identity::of("inventory", &common, &clock);
         let outbox = Outbox::new(ServiceName::Inventory, &common.events, clock.clone());
-        let app = AppState {
-            db: db.clone(),
-            clock: clock.clone(),
-            outbox: outbox.clone(),
-            reservations: settings.own.reservations,
-        };
+        let at_hand = (db.clone(), clock.clone());
+        let app = AppState::new(at_hand, outbox.clone(), settings.own.reservations);
         let messaging = start_messaging(&common, &app, &identity, &shutdown)?;
 
         let listener = TcpListener::bind((common.server.host.as_str(), common.server.grpc_port))

@@ -65,7 +65,8 @@ impl Envelope {
     }
 
     /// The context to consume it in: a request id of its own, the emitter's trace.
-    pub(crate) fn context(&self) -> RequestContext {
+    #[must_use]
+    pub fn context(&self) -> RequestContext {
         let context = RequestContext::background();
         match &self.traceparent {
             Some(traceparent) => RequestContext {

@@ -1,16 +1,19 @@
 //! Stock is not what the books say: waste and counts.
 
+use std::collections::BTreeSet;
+
 use ::store::Tx;
 use common::clock::Clock;
-use common::ids::{LotId, ProductId, StoreId};
+use common::ids::LotId;
 
-use super::receive::movement;
+use super::book::{self, Source, movement};
 use super::{Entry, expiry_date};
-use crate::domain::fefo;
+use crate::domain::Place;
 use crate::domain::quantity::Quantity;
+use crate::domain::recipe::Needed;
 use crate::error::UseCaseError;
 use crate::store::catalog;
-use crate::store::ledger::{self, LotRow};
+use crate::store::ledger::{self, LotRow, MovementRow};
 
 /// Takes stock that no order holds off the books, earliest expiry first.
 ///
@@ -18,23 +21,21 @@ use crate::store::ledger::{self, LotRow};
 pub(crate) async fn write_off(
     tx: &mut Tx,
     clock: &Clock,
-    (store, product): (StoreId, ProductId),
+    place: Place,
     quantity: Quantity,
     entry: &Entry<'_>,
 ) -> Result<(), UseCaseError> {
-    let balance = ledger::lock_balance(tx, store, product).await?;
+    let balance = ledger::lock_balance(tx, place).await?;
     let available = balance.on_hand - balance.reserved;
     let wanted = quantity.units();
     if wanted > available {
         return Err(UseCaseError::NotEnoughStock {
-            product_id: product,
+            product_id: place.1,
             wanted,
             available,
         });
     }
-    take(tx, clock, (store, product), wanted, entry).await?;
-    ledger::subtract_on_hand(tx, store, product, wanted).await?;
-    Ok(())
+    take(tx, clock, place, wanted, entry).await
 }
 
 /// What a count changed.
@@ -50,13 +51,13 @@ pub(crate) struct Counted {
 pub(crate) async fn count(
     tx: &mut Tx,
     clock: &Clock,
-    (store, product): (StoreId, ProductId),
+    (store, product): Place,
     counted: i64,
     entry: &Entry<'_>,
 ) -> Result<Counted, UseCaseError> {
     let known = catalog::find_product(tx, product).await?;
     known.ok_or(UseCaseError::UnknownProduct(product))?;
-    let balance = ledger::lock_balance(tx, store, product).await?;
+    let balance = ledger::lock_balance(tx, (store, product)).await?;
     let difference = counted - balance.on_hand;
     if counted < balance.reserved {
         let available = balance.on_hand - balance.reserved;
@@ -69,7 +70,6 @@ pub(crate) async fn count(
     }
     if difference < 0 {
         take(tx, clock, (store, product), -difference, entry).await?;
-        ledger::subtract_on_hand(tx, store, product, -difference).await?;
     } else if difference > 0 {
         let lot = LotRow {
             id: LotId::new(clock),
@@ -93,31 +93,21 @@ pub(crate) async fn count(
     })
 }
 
-/// Takes stock out of lots and writes the movements. The balance is the caller's, who holds its
-/// lock.
-pub(super) async fn take(
+/// Takes stock that no order holds, earliest expiry first. The caller holds the balance's lock.
+async fn take(
     tx: &mut Tx,
     clock: &Clock,
-    (store, product): (StoreId, ProductId),
+    (store, product): Place,
     quantity: i64,
     entry: &Entry<'_>,
 ) -> Result<(), UseCaseError> {
-    let lots = ledger::list_pickable(tx, store, product).await?;
-    let picks = fefo::pick(&lots, quantity, expiry_date(entry.now)).ok_or_else(|| {
-        UseCaseError::Inconsistent(format!(
-            "the lots of product {product} hold less than its balance"
-        ))
-    })?;
-    let mut movements = Vec::with_capacity(picks.len());
-    for pick in picks {
-        ledger::take_from_lot(tx, pick).await?;
-        movements.push(movement(
-            clock,
-            (store, product),
-            (pick.lot, -pick.quantity),
-            entry,
-        ));
-    }
-    ledger::insert_movements(tx, &movements).await?;
-    Ok(())
+    let places = BTreeSet::from([(store, product)]);
+    let mut shelves = ledger::list_pickable(tx, &places).await?;
+    let needed = Needed::from([(product, quantity)]);
+    let taken = shelves.take(store, &needed, expiry_date(entry.now))?;
+    let movements: Vec<MovementRow> = taken
+        .into_iter()
+        .map(|(place, pick)| movement(clock, place, (pick.lot, -pick.quantity), entry))
+        .collect();
+    book::post(tx, &movements, Source::Free).await
 }

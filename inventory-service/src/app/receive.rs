@@ -7,10 +7,11 @@ use common::money::Money;
 use common::time::CivilDate;
 
 use super::Entry;
+use super::book::movement;
 use crate::domain::quantity::Quantity;
 use crate::error::UseCaseError;
 use crate::store::catalog;
-use crate::store::ledger::{self, LotRow, MovementRow};
+use crate::store::ledger::{self, LotRow};
 
 /// A batch that came in.
 #[derive(Debug)]
@@ -71,25 +72,4 @@ pub(crate) async fn receive(
     }
     ledger::insert_movements(tx, &movements).await?;
     Ok(lots)
-}
-
-/// The ledger's row of one change.
-pub(super) fn movement(
-    clock: &Clock,
-    (store_id, product_id): (StoreId, ProductId),
-    (lot_id, quantity): (LotId, i64),
-    entry: &Entry<'_>,
-) -> MovementRow {
-    MovementRow {
-        id: common::ids::uuid_v7(clock),
-        store_id,
-        product_id,
-        lot_id,
-        kind: entry.kind.to_owned(),
-        quantity,
-        reference: entry.reference.to_owned(),
-        reason: entry.reason.map(ToOwned::to_owned),
-        actor: entry.actor.to_owned(),
-        recorded_at: entry.now,
-    }
 }

@@ -1,14 +1,18 @@
-//! Gives back what an order holds.
+//! Gives back what orders hold.
+
+use std::collections::BTreeSet;
 
 use ::store::Tx;
 use common::ids::{OrderId, ReservationId};
 use common::time::Timestamp;
 
-use super::AppState;
 use super::commit::Outcome;
+use super::hold::{self, Hold, lock_expired, lock_orders};
+use super::{AppState, book};
 use crate::domain::reservation::{State, Step};
 use crate::error::UseCaseError;
-use crate::store::reservations::{self, Direction, NewReservation, ReservationRow};
+use crate::store::ledger;
+use crate::store::reservations::{self, NewReservation};
 
 /// Gives the order's stock back. An order that never asked is remembered as released, so that a
 /// reservation still on its way finds the order given up and holds nothing.
@@ -28,36 +32,39 @@ pub(crate) async fn release(
         expires_at: now,
         created_at: now,
     };
-    if reservations::insert(&mut tx, &tombstone).await? {
+    if reservations::insert(&mut tx, vec![tombstone])
+        .await?
+        .contains(&order)
+    {
         tx.commit().await?;
         return Ok(Outcome::Done);
     }
-    let Some(row) = reservations::lock(&mut tx, order).await? else {
+    let holds = lock_orders(&mut tx, &BTreeSet::from([order])).await?;
+    let Some(held) = holds.first() else {
         return Ok(Outcome::NotFound);
     };
-    let state: State = row.state.parse()?;
-    match state.on_release() {
+    match held.state.on_release() {
         Step::Done => return Ok(Outcome::Done),
-        Step::Refuse => return Ok(Outcome::Refused(state)),
+        Step::Refuse => return Ok(Outcome::Refused(held.state)),
         Step::Go => {}
     }
-    free(&mut tx, &row, State::Released, now).await?;
+    free(&mut tx, &holds, State::Released, now).await?;
     tx.commit().await?;
     Ok(Outcome::Done)
 }
 
-/// Frees held stock and ends the reservation in `state`.
+/// Frees held stock and ends the reservations in `state`.
 async fn free(
     tx: &mut Tx,
-    row: &ReservationRow,
+    holds: &[Hold],
     state: State,
     now: Timestamp,
 ) -> Result<(), UseCaseError> {
-    if let Some(store) = row.store_id {
-        reservations::lock_balances(tx, store, row.id).await?;
-        reservations::add_reserved(tx, store, row.id, Direction::GiveBack).await?;
-    }
-    reservations::update_state(tx, row.id, state, now).await?;
+    ledger::lock_balances(tx, &hold::places(holds)).await?;
+    let freed = holds.iter().flat_map(Hold::places);
+    book::change_reserved(tx, freed.map(|(place, units)| (place, -units))).await?;
+    let ids: Vec<ReservationId> = holds.iter().map(|hold| hold.id).collect();
+    reservations::update_states(tx, &ids, state, now).await?;
     Ok(())
 }
 
@@ -65,14 +72,14 @@ async fn free(
 pub(crate) async fn expire(app: &AppState, batch: i64) -> Result<usize, UseCaseError> {
     let now = app.clock.now();
     let mut tx = app.db.begin().await?;
-    let expired = reservations::list_expired(&mut tx, now, batch).await?;
+    let expired = lock_expired(&mut tx, now, batch).await?;
     if expired.is_empty() {
         return Ok(0);
     }
-    for row in &expired {
-        free(&mut tx, row, State::Expired, now).await?;
-        tracing::warn!(order.id = %row.order_id, "a reservation ran out before it was committed");
-    }
+    free(&mut tx, &expired, State::Expired, now).await?;
     tx.commit().await?;
+    for hold in &expired {
+        tracing::warn!(order.id = %hold.order_id, "a reservation ran out before it was committed");
+    }
     Ok(expired.len())
 }

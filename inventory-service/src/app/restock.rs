@@ -1,81 +1,89 @@
-//! Books back what an order consumed.
+//! Books back what orders consumed.
 
 use std::collections::BTreeMap;
 
 use ::store::Tx;
 use common::clock::Clock;
-use common::ids::{OrderId, ProductId};
+use common::ids::ReservationId;
 
-use super::commit::Outcome;
-use super::receive::movement;
+use super::book::{self, Source, movement};
+use super::commit::{Outcome, Request};
+use super::hold::{self, Hold, lock_orders};
 use super::{AppState, Entry};
-use crate::domain::fefo::Pick;
 use crate::domain::reservation::{State, Step};
 use crate::error::UseCaseError;
 use crate::store::{ledger, reservations};
 
-/// [`restock_within`] in a transaction of its own.
-pub(crate) async fn restock(
-    app: &AppState,
-    order: OrderId,
-    command_id: &str,
-) -> Result<Outcome, UseCaseError> {
+/// [`restock_within`] of one order, in a transaction of its own.
+pub(crate) async fn restock(app: &AppState, request: Request) -> Result<Outcome, UseCaseError> {
     let mut tx = app.db.begin().await?;
-    let outcome = restock_within(&mut tx, &app.clock, order, command_id).await?;
+    let outcomes = restock_within(&mut tx, &app.clock, &[request]).await?;
     tx.commit().await?;
-    Ok(outcome)
+    Ok(outcomes.first().copied().unwrap_or(Outcome::NotFound))
 }
 
-/// Puts every unit that the order consumed back into the lot it came from, by a movement of its
-/// own for each movement that took it.
+/// Puts every unit that the orders consumed back into the lot it came from, by a movement of its
+/// own for each movement that took it. Answers each request at its place.
 pub(crate) async fn restock_within(
     tx: &mut Tx,
     clock: &Clock,
-    order: OrderId,
-    command_id: &str,
-) -> Result<Outcome, UseCaseError> {
-    let now = clock.now();
-    let Some(row) = reservations::lock(tx, order).await? else {
-        return Ok(Outcome::NotFound);
+    requests: &[Request],
+) -> Result<Vec<Outcome>, UseCaseError> {
+    let orders = requests.iter().map(|request| request.order_id).collect();
+    let holds = lock_orders(tx, &orders).await?;
+    let consumed = holds
+        .iter()
+        .filter(|hold| hold.state.on_restock() == Step::Go);
+    let consumed: Vec<&Hold> = consumed.collect();
+    ledger::lock_balances(tx, &hold::places(consumed.iter().copied())).await?;
+    give_back(tx, clock, &consumed, requests).await?;
+    let ids: Vec<ReservationId> = consumed.iter().map(|hold| hold.id).collect();
+    reservations::update_states(tx, &ids, State::Restocked, clock.now()).await?;
+    let outcome = |request: &Request| {
+        let hold = holds.iter().find(|hold| hold.order_id == request.order_id);
+        hold.map_or(Outcome::NotFound, |hold| outcome_of(hold.state))
     };
-    let state: State = row.state.parse()?;
+    Ok(requests.iter().map(outcome).collect())
+}
+
+const fn outcome_of(state: State) -> Outcome {
     match state.on_restock() {
-        Step::Done => return Ok(Outcome::Done),
-        Step::Refuse => return Ok(Outcome::Refused(state)),
-        Step::Go => {}
+        Step::Go | Step::Done => Outcome::Done,
+        Step::Refuse => Outcome::Refused(state),
     }
-    let reference = order.to_string();
-    let entry = Entry {
-        kind: "restock",
-        reference: &reference,
-        reason: None,
-        actor: command_id,
-        now,
-    };
-    if let Some(store) = row.store_id {
-        reservations::lock_balances(tx, store, row.id).await?;
-        let consumed = ledger::list_movements_of(tx, &reference, "consumption").await?;
-        let mut returned: BTreeMap<ProductId, i64> = BTreeMap::new();
-        let mut movements = Vec::with_capacity(consumed.len());
-        for taken in consumed {
-            // A consumption is negative, so taking it from the lot gives it back.
-            ledger::take_from_lot(
-                tx,
-                Pick {
-                    lot: taken.lot_id,
-                    quantity: taken.quantity,
-                },
-            )
-            .await?;
-            *returned.entry(taken.product_id).or_default() -= taken.quantity;
-            let change = (taken.lot_id, -taken.quantity);
-            movements.push(movement(clock, (store, taken.product_id), change, &entry));
-        }
-        for (product, units) in returned {
-            ledger::add_received(tx, store, product, units).await?;
-        }
-        ledger::insert_movements(tx, &movements).await?;
+}
+
+async fn give_back(
+    tx: &mut Tx,
+    clock: &Clock,
+    consumed: &[&Hold],
+    requests: &[Request],
+) -> Result<(), UseCaseError> {
+    let references: Vec<String> = consumed
+        .iter()
+        .map(|hold| hold.order_id.to_string())
+        .collect();
+    let commands: BTreeMap<String, &str> = requests
+        .iter()
+        .map(|request| (request.order_id.to_string(), &*request.command_id))
+        .collect();
+    let now = clock.now();
+    let mut movements = Vec::new();
+    for taken in ledger::list_movements_of(tx, &references, "consumption").await? {
+        let entry = Entry {
+            kind: "restock",
+            reference: &taken.reference,
+            reason: None,
+            actor: commands.get(&taken.reference).copied().unwrap_or_default(),
+            now,
+        };
+        let place = (taken.store_id, taken.product_id);
+        movements.push(movement(
+            clock,
+            place,
+            (taken.lot_id, -taken.quantity),
+            &entry,
+        ));
     }
-    reservations::update_state(tx, row.id, State::Restocked, now).await?;
-    Ok(Outcome::Done)
+    book::post(tx, &movements, Source::Free).await
 }

@@ -1,7 +1,12 @@
 //! First expired, first out: which lots a quantity is taken from.
 
-use common::ids::LotId;
+use std::collections::BTreeMap;
+
+use common::ids::{LotId, ProductId, StoreId};
 use common::time::{CivilDate, Timestamp};
+
+use super::Place;
+use super::recipe::Needed;
 
 /// A lot with stock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +69,60 @@ pub(crate) fn pick(lots: &[Lot], quantity: i64, today: CivilDate) -> Option<Vec<
     (missing == 0).then_some(picks)
 }
 
+/// The lots of several places, from which orders take one after another.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shelves(BTreeMap<Place, Vec<Lot>>);
+
+/// The lots of a product hold less than was promised.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("the lots of product {0} hold less than its balance")]
+pub(crate) struct TooFew(ProductId);
+
+impl Shelves {
+    /// Base units that may be promised on `today`.
+    pub(crate) fn usable(&self, place: Place, today: CivilDate) -> i64 {
+        let lots = self.0.get(&place).into_iter().flatten();
+        let usable = lots.filter(|lot| lot.is_usable(today));
+        usable.map(|lot| lot.remaining).sum()
+    }
+
+    /// Takes all that is needed from a store, of each product as [`pick`] says.
+    ///
+    /// # Errors
+    /// When there is too little of a product. Nothing is taken then.
+    pub(crate) fn take(
+        &mut self,
+        store: StoreId,
+        needed: &Needed,
+        today: CivilDate,
+    ) -> Result<Vec<(Place, Pick)>, TooFew> {
+        let mut taken = Vec::with_capacity(needed.len());
+        for (product, quantity) in needed {
+            let place = (store, *product);
+            let lots = self.0.get(&place).map_or(&[][..], Vec::as_slice);
+            let picks = pick(lots, *quantity, today).ok_or(TooFew(*product))?;
+            taken.extend(picks.into_iter().map(|pick| (place, pick)));
+        }
+        for (place, pick) in &taken {
+            let mut lots = self.0.get_mut(place).into_iter().flatten();
+            if let Some(lot) = lots.find(|lot| lot.id == pick.lot) {
+                lot.remaining -= pick.quantity;
+            }
+        }
+        Ok(taken)
+    }
+}
+
+impl FromIterator<(Place, Lot)> for Shelves {
+    fn from_iter<I: IntoIterator<Item = (Place, Lot)>>(lots: I) -> Self {
+        let mut shelves = Self::default();
+        for (place, lot) in lots {
+            shelves.0.entry(place).or_default().push(lot);
+        }
+        shelves
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -95,6 +154,33 @@ mod tests {
             .collect();
         assert_eq!(order, [3, 2, 1, 4]);
         assert_eq!(pick(&lots, 21, today), None);
+    }
+
+    #[test]
+    fn whoever_takes_later_finds_what_is_left_and_a_vain_attempt_takes_nothing() {
+        let today = "2026-03-10".parse().unwrap();
+        let store = StoreId::from_uuid(uuid::Uuid::from_u128(1));
+        let product = |value| ProductId::from_uuid(uuid::Uuid::from_u128(value));
+        let mut shelves: Shelves = [
+            ((store, product(1)), lot(1, Some("2026-03-12"), 5)),
+            ((store, product(1)), lot(2, Some("2026-03-11"), 5)),
+            ((store, product(2)), lot(3, Some("2026-03-09"), 5)),
+        ]
+        .into_iter()
+        .collect();
+        let mut take = |needed: &[(u128, i64)]| {
+            let needed = needed.iter().map(|(p, units)| (product(*p), *units));
+            let taken = shelves.take(store, &needed.collect(), today)?;
+            Ok(taken
+                .iter()
+                .map(|(_, pick)| (pick.lot.as_uuid().as_u128(), pick.quantity))
+                .collect::<Vec<_>>())
+        };
+        assert_eq!(take(&[(1, 10), (2, 6)]), Err(TooFew(product(2))));
+        assert_eq!(take(&[(1, 6), (2, 5)]), Ok(vec![(2, 5), (1, 1), (3, 5)]));
+        assert_eq!(take(&[(1, 4)]), Ok(vec![(1, 4)]));
+        assert_eq!(take(&[(1, 1)]), Err(TooFew(product(1))));
+        assert_eq!(shelves.usable((store, product(2)), today), 0);
     }
 
     proptest! {

@@ -17,6 +17,9 @@ pub(crate) struct RecipeLine {
     pub(crate) quantity: i64,
 }
 
+/// Base units by product.
+pub(crate) type Needed = BTreeMap<ProductId, i64>;
+
 /// An order needs more of a product than any store could hold.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
@@ -29,8 +32,8 @@ pub(crate) struct TooMuch;
 pub(crate) fn explode(
     sold: &BTreeMap<ItemId, i64>,
     recipes: &[RecipeLine],
-) -> Result<BTreeMap<ProductId, i64>, TooMuch> {
-    let mut needed = BTreeMap::new();
+) -> Result<Needed, TooMuch> {
+    let mut needed = Needed::new();
     for line in recipes {
         let pieces = sold.get(&line.item_id).copied().unwrap_or(0);
         let units = line.quantity.checked_mul(pieces).ok_or(TooMuch)?;

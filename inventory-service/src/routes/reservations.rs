@@ -9,7 +9,8 @@ use common::time::Timestamp;
 use serde::Serialize;
 
 use crate::app::AppState;
-use crate::store::reservations::{self, LineRow, ReservationRow, Shortage};
+use crate::domain::recipe::Needed;
+use crate::store::reservations::{self, ReservationRow, Shortage};
 
 /// A reservation.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -54,11 +55,12 @@ pub(crate) async fn read(
     let store_id = row.store_id.ok_or_else(not_found)?;
     auth.require_store(store_id)
         .map_err(|_foreign| not_found())?;
-    let lines = reservations::list_lines(&mut tx, row.id).await?;
-    Ok(HttpResponse::Ok().json(reservation_out(row, store_id, &lines)))
+    let mut lines = reservations::list_lines(&mut tx, &[row.id]).await?;
+    let lines = lines.remove(&row.id).unwrap_or_default();
+    Ok(HttpResponse::Ok().json(reservation_out(row, store_id, lines)))
 }
 
-fn reservation_out(row: ReservationRow, store_id: StoreId, lines: &[LineRow]) -> ReservationOut {
+fn reservation_out(row: ReservationRow, store_id: StoreId, lines: Needed) -> ReservationOut {
     ReservationOut {
         id: row.id,
         order_id: row.order_id,
@@ -66,10 +68,10 @@ fn reservation_out(row: ReservationRow, store_id: StoreId, lines: &[LineRow]) ->
         state: row.state,
         expires_at: row.expires_at,
         lines: lines
-            .iter()
-            .map(|line| ReservedLineOut {
-                product_id: line.product_id,
-                quantity: line.quantity,
+            .into_iter()
+            .map(|(product_id, quantity)| ReservedLineOut {
+                product_id,
+                quantity,
             })
             .collect(),
         shortages: row.shortages.map(|json| json.0).unwrap_or_default(),

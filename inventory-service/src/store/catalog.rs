@@ -1,7 +1,9 @@
 //! Products and recipes.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use ::store::{StoreError, Tx};
-use common::ids::{ItemId, ProductId, ReservationId};
+use common::ids::{ItemId, ProductId};
 use common::time::Timestamp;
 
 use crate::domain::recipe::RecipeLine;
@@ -67,6 +69,16 @@ struct RecipeLineRow {
     quantity: i64,
 }
 
+impl From<RecipeLineRow> for RecipeLine {
+    fn from(row: RecipeLineRow) -> Self {
+        Self {
+            item_id: row.item_id,
+            product_id: row.product_id,
+            quantity: row.quantity,
+        }
+    }
+}
+
 /// The recipe of one item; empty when it has none.
 pub(crate) async fn list_recipe(tx: &mut Tx, item: ItemId) -> Result<Vec<RecipeLine>, StoreError> {
     let rows = ::store::fetch_all!(
@@ -76,14 +88,22 @@ pub(crate) async fn list_recipe(tx: &mut Tx, item: ItemId) -> Result<Vec<RecipeL
          WHERE item_id = $1 ORDER BY product_id",
         item
     )?;
-    Ok(rows
-        .into_iter()
-        .map(|row| RecipeLine {
-            item_id: row.item_id,
-            product_id: row.product_id,
-            quantity: row.quantity,
-        })
-        .collect())
+    Ok(rows.into_iter().map(RecipeLine::from).collect())
+}
+
+/// The recipes of many items, in no order.
+pub(crate) async fn list_recipes(
+    tx: &mut Tx,
+    items: &BTreeSet<ItemId>,
+) -> Result<Vec<RecipeLine>, StoreError> {
+    let items: Vec<ItemId> = items.iter().copied().collect();
+    let rows = ::store::fetch_in!(
+        tx,
+        RecipeLineRow,
+        "SELECT item_id, product_id, quantity FROM recipe_lines WHERE item_id IN",
+        items
+    )?;
+    Ok(rows.into_iter().map(RecipeLine::from).collect())
 }
 
 /// Replaces the recipe of one item.
@@ -102,16 +122,17 @@ pub(crate) async fn replace_recipe(
     Ok(())
 }
 
-/// SKUs of the products that a reservation names, for a message about what is short.
+/// SKUs of products, for a message about what is short.
 pub(crate) async fn list_skus(
     tx: &mut Tx,
-    reservation: ReservationId,
-) -> Result<Vec<(ProductId, String)>, StoreError> {
-    ::store::fetch_all!(
+    products: &BTreeSet<ProductId>,
+) -> Result<BTreeMap<ProductId, String>, StoreError> {
+    let products: Vec<ProductId> = products.iter().copied().collect();
+    let rows = ::store::fetch_in!(
         tx,
         (ProductId, String),
-        "SELECT p.id, p.sku FROM products p
-         JOIN reservation_lines l ON l.product_id = p.id WHERE l.reservation_id = $1",
-        reservation
-    )
+        "SELECT id, sku FROM products WHERE id IN",
+        products
+    )?;
+    Ok(rows.into_iter().collect())
 }

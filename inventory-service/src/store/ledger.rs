@@ -1,12 +1,15 @@
 //! Balances, lots and movements: the stock ledger.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use ::store::{StoreError, Tx};
 use common::ids::{LotId, ProductId, StoreId};
 use common::money::Currency;
 use common::time::{CivilDate, Timestamp};
 use uuid::Uuid;
 
-use crate::domain::fefo::{Lot, Pick};
+use crate::domain::Place;
+use crate::domain::fefo::{Lot, Shelves};
 
 /// How much a store has of a product.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -48,27 +51,38 @@ pub(crate) struct MovementRow {
     pub(crate) recorded_at: Timestamp,
 }
 
-/// On hand and reserved.
-#[derive(Clone, Copy, Debug, Default, sqlx::FromRow)]
+/// On hand and reserved, or how much each changes.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Balance {
     pub(crate) on_hand: i64,
     pub(crate) reserved: i64,
 }
 
-/// Locks the balance of a product until the transaction ends; zero when there is none yet.
-pub(crate) async fn lock_balance(
+/// Locks the balance of a place until the transaction ends; zero when there is none yet.
+pub(crate) async fn lock_balance(tx: &mut Tx, place: Place) -> Result<Balance, StoreError> {
+    let mut balances = lock_balances(tx, &BTreeSet::from([place])).await?;
+    Ok(balances.remove(&place).unwrap_or_default())
+}
+
+/// Locks the balances of many places until the transaction ends. Where nothing was ever received
+/// there is none.
+pub(crate) async fn lock_balances(
     tx: &mut Tx,
-    store: StoreId,
-    product: ProductId,
-) -> Result<Balance, StoreError> {
-    let balance = ::store::fetch_optional_locked!(
+    places: &BTreeSet<Place>,
+) -> Result<BTreeMap<Place, Balance>, StoreError> {
+    let places: Vec<Place> = places.iter().copied().collect();
+    let rows = ::store::fetch_in_rows_locked!(
         tx,
-        Balance,
-        "SELECT on_hand, reserved FROM balances WHERE store_id = $1 AND product_id = $2",
-        store,
-        product
+        (StoreId, ProductId, i64, i64),
+        "SELECT store_id, product_id, on_hand, reserved FROM balances
+         WHERE (store_id, product_id) IN",
+        places,
+        |place| [place.0, place.1],
+        "ORDER BY store_id, product_id"
     )?;
-    Ok(balance.unwrap_or_default())
+    let balance =
+        |(store, product, on_hand, reserved)| ((store, product), Balance { on_hand, reserved });
+    Ok(rows.into_iter().map(balance).collect())
 }
 
 /// Adds what came in; the first receipt of a product begins its balance.
@@ -90,37 +104,19 @@ pub(crate) async fn add_received(
     Ok(())
 }
 
-/// Takes what went out off the hand.
-pub(crate) async fn subtract_on_hand(
+/// Changes balances and returns how many were there to be changed. The caller holds their locks.
+pub(crate) async fn change_balances(
     tx: &mut Tx,
-    store: StoreId,
-    product: ProductId,
-    quantity: i64,
-) -> Result<(), StoreError> {
-    ::store::execute!(
-        tx,
-        "UPDATE balances SET on_hand = on_hand - $3 WHERE store_id = $1 AND product_id = $2",
-        store,
-        product,
-        quantity
-    )?;
-    Ok(())
-}
-
-/// Takes what an order consumed off the hand and off what is reserved.
-pub(crate) async fn consume_reserved(
-    tx: &mut Tx,
-    store: StoreId,
-    product: ProductId,
-    quantity: i64,
+    changes: &BTreeMap<Place, Balance>,
 ) -> Result<u64, StoreError> {
-    ::store::execute!(
+    let rows: Vec<(Place, Balance)> = changes.iter().map(|(at, by)| (*at, *by)).collect();
+    ::store::update_many!(
         tx,
-        "UPDATE balances SET on_hand = on_hand - $3, reserved = reserved - $3
-         WHERE store_id = $1 AND product_id = $2",
-        store,
-        product,
-        quantity
+        "UPDATE balances SET on_hand = balances.on_hand + new.column3,
+                             reserved = balances.reserved + new.column4",
+        rows,
+        |(place, change)| [place.0, place.1, change.on_hand, change.reserved],
+        "WHERE balances.store_id = new.column1 AND balances.product_id = new.column2"
     )
 }
 
@@ -147,43 +143,52 @@ pub(crate) async fn insert_lot(tx: &mut Tx, lot: &LotRow) -> Result<(), StoreErr
 #[derive(sqlx::FromRow)]
 struct PickableRow {
     id: LotId,
+    store_id: StoreId,
+    product_id: ProductId,
     expires_on: Option<CivilDate>,
     received_at: Timestamp,
     remaining: i64,
 }
 
-/// The lots of a product that hold stock. The caller holds the balance's lock, so they stand still.
+/// The lots that hold stock. The caller holds the locks of the balances, so they stand still.
 pub(crate) async fn list_pickable(
     tx: &mut Tx,
-    store: StoreId,
-    product: ProductId,
-) -> Result<Vec<Lot>, StoreError> {
-    let rows = ::store::fetch_all!(
+    places: &BTreeSet<Place>,
+) -> Result<Shelves, StoreError> {
+    let places: Vec<Place> = places.iter().copied().collect();
+    let rows = ::store::fetch_in_rows!(
         tx,
         PickableRow,
-        "SELECT id, expires_on, received_at, remaining FROM lots
-         WHERE store_id = $1 AND product_id = $2 AND remaining > 0",
-        store,
-        product
+        "SELECT id, store_id, product_id, expires_on, received_at, remaining FROM lots
+         WHERE (store_id, product_id) IN",
+        places,
+        |place| [place.0, place.1],
+        "AND remaining > 0"
     )?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Lot {
+    let lot = |row: PickableRow| {
+        let lot = Lot {
             id: row.id,
             expires_on: row.expires_on,
             received_at: row.received_at,
             remaining: row.remaining,
-        })
-        .collect())
+        };
+        ((row.store_id, row.product_id), lot)
+    };
+    Ok(rows.into_iter().map(lot).collect())
 }
 
-/// Changes what is left of a lot: a pick takes, a negative pick gives back.
-pub(crate) async fn take_from_lot(tx: &mut Tx, pick: Pick) -> Result<u64, StoreError> {
-    ::store::execute!(
+/// Changes what is left of lots and returns how many were there to be changed.
+pub(crate) async fn change_lots(
+    tx: &mut Tx,
+    changes: &BTreeMap<LotId, i64>,
+) -> Result<u64, StoreError> {
+    let rows: Vec<(LotId, i64)> = changes.iter().map(|(lot, by)| (*lot, *by)).collect();
+    ::store::update_many!(
         tx,
-        "UPDATE lots SET remaining = remaining - $2 WHERE id = $1",
-        pick.lot,
-        pick.quantity
+        "UPDATE lots SET remaining = lots.remaining + new.column2",
+        rows,
+        |(lot, change)| [lot, change],
+        "WHERE lots.id = new.column1"
     )
 }
 
@@ -213,19 +218,19 @@ pub(crate) async fn insert_movements(
     Ok(())
 }
 
-/// The movements of one kind that name `reference`.
+/// The movements of one kind that name one of `references`, in no order.
 pub(crate) async fn list_movements_of(
     tx: &mut Tx,
-    reference: &str,
+    references: &[String],
     kind: &str,
 ) -> Result<Vec<MovementRow>, StoreError> {
-    ::store::fetch_all!(
+    ::store::fetch_in!(
         tx,
         MovementRow,
         "SELECT id, store_id, product_id, lot_id, kind, quantity, reference, reason, actor,
                 recorded_at
-         FROM movements WHERE reference = $1 AND kind = $2 ORDER BY product_id, id",
-        reference,
+         FROM movements WHERE kind = $1 AND reference IN",
+        references,
         kind
     )
 }

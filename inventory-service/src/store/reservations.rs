@@ -1,13 +1,13 @@
 //! Reservations and their lines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ::store::{Json, StoreError, Tx};
-use common::ids::{ItemId, OrderId, ProductId, ReservationId, StoreId};
-use common::time::{CivilDate, Timestamp};
+use common::ids::{OrderId, ProductId, ReservationId, StoreId};
+use common::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::recipe::RecipeLine;
+use crate::domain::recipe::Needed;
 use crate::domain::reservation::State;
 
 /// A reservation as it is stored.
@@ -45,35 +45,60 @@ pub(crate) struct NewReservation<'a> {
     pub(crate) created_at: Timestamp,
 }
 
-/// Inserts a reservation; `false` when the order has one already.
-pub(crate) async fn insert(tx: &mut Tx, new: &NewReservation<'_>) -> Result<bool, StoreError> {
-    let inserted = ::store::execute!(
+/// Inserts reservations, and returns the orders that had none yet. Whoever inserts the same at the
+/// same time does it in the same order, that of the ids, and is waited for.
+pub(crate) async fn insert(
+    tx: &mut Tx,
+    mut new: Vec<NewReservation<'_>>,
+) -> Result<BTreeSet<OrderId>, StoreError> {
+    new.sort_by_key(|row| row.order_id);
+    let inserted = ::store::insert_many_returning!(
         tx,
+        (OrderId,),
         "INSERT INTO reservations (order_id, id, store_id, state, command_id, expires_at,
-                                   created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
-        new.order_id,
-        new.id,
-        new.store_id,
-        new.state.as_str(),
-        new.command_id,
-        new.expires_at,
-        new.created_at
+                                   created_at)",
+        new,
+        |row| [
+            row.order_id,
+            row.id,
+            row.store_id,
+            row.state.as_str(),
+            row.command_id,
+            row.expires_at,
+            row.created_at
+        ],
+        "ON CONFLICT DO NOTHING RETURNING order_id"
     )?;
-    Ok(inserted == 1)
+    Ok(inserted.into_iter().map(|(order,)| order).collect())
 }
 
-/// Locks the reservation of an order until the transaction ends.
+/// Locks the reservations of orders until the transaction ends.
 pub(crate) async fn lock(
     tx: &mut Tx,
-    order: OrderId,
-) -> Result<Option<ReservationRow>, StoreError> {
-    ::store::fetch_optional_locked!(
+    orders: &BTreeSet<OrderId>,
+) -> Result<Vec<ReservationRow>, StoreError> {
+    let orders: Vec<OrderId> = orders.iter().copied().collect();
+    ::store::fetch_in_locked!(
         tx,
         ReservationRow,
         "SELECT order_id, id, store_id, state, shortages, expires_at FROM reservations
-         WHERE order_id = $1",
-        order
+         WHERE order_id IN",
+        orders,
+        "ORDER BY order_id"
+    )
+}
+
+/// The reservations of orders, in no order.
+pub(crate) async fn list(
+    tx: &mut Tx,
+    orders: &[OrderId],
+) -> Result<Vec<ReservationRow>, StoreError> {
+    ::store::fetch_in!(
+        tx,
+        ReservationRow,
+        "SELECT order_id, id, store_id, state, shortages, expires_at FROM reservations
+         WHERE order_id IN",
+        orders
     )
 }
 
@@ -82,67 +107,51 @@ pub(crate) async fn find(
     tx: &mut Tx,
     order: OrderId,
 ) -> Result<Option<ReservationRow>, StoreError> {
-    ::store::fetch_optional!(
-        tx,
-        ReservationRow,
-        "SELECT order_id, id, store_id, state, shortages, expires_at FROM reservations
-         WHERE order_id = $1",
-        order
-    )
+    Ok(list(tx, &[order]).await?.pop())
 }
 
-/// Moves a reservation into another state.
-pub(crate) async fn update_state(
+/// Moves reservations into another state.
+pub(crate) async fn update_states(
     tx: &mut Tx,
-    id: ReservationId,
+    ids: &[ReservationId],
     state: State,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    ::store::execute!(
+    ::store::execute_in!(
         tx,
-        "UPDATE reservations SET state = $2, ended_at = $3 WHERE id = $1",
-        id,
+        "UPDATE reservations SET state = $1, ended_at = $2 WHERE id IN",
+        ids,
         state.as_str(),
         now
     )?;
     Ok(())
 }
 
-/// Remembers why a reservation was refused.
-pub(crate) async fn update_refused(
-    tx: &mut Tx,
-    id: ReservationId,
-    shortages: &[Shortage],
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    ::store::execute!(
-        tx,
-        "DELETE FROM reservation_lines WHERE reservation_id = $1",
-        id
-    )?;
-    ::store::execute!(
-        tx,
-        "UPDATE reservations SET state = $2, shortages = $3, ended_at = $4 WHERE id = $1",
-        id,
-        State::Refused.as_str(),
-        Json(shortages),
-        now
-    )?;
-    Ok(())
+/// A reservation that is refused, and why.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) id: ReservationId,
+    pub(crate) shortages: Vec<Shortage>,
 }
 
-/// Inserts what a reservation needs of each product.
-pub(crate) async fn insert_lines(
+/// Remembers why reservations were refused.
+pub(crate) async fn update_refused(
     tx: &mut Tx,
-    id: ReservationId,
-    needed: &BTreeMap<ProductId, i64>,
+    refusals: &[Refusal],
+    now: Timestamp,
 ) -> Result<(), StoreError> {
-    let rows: Vec<(ProductId, i64)> = needed.iter().map(|(id, units)| (*id, *units)).collect();
-    ::store::insert_many!(
+    ::store::update_many!(
         tx,
-        "INSERT INTO reservation_lines (reservation_id, product_id, quantity)",
-        rows,
-        |row| [id, row.0, row.1]
+        "UPDATE reservations SET state = new.column2, shortages = new.column3,
+                                 ended_at = new.column4",
+        refusals,
+        |refusal| [
+            refusal.id,
+            State::Refused.as_str(),
+            Json(&refusal.shortages),
+            now
+        ],
+        "WHERE reservations.id = new.column1"
     )?;
     Ok(())
 }
@@ -150,101 +159,38 @@ pub(crate) async fn insert_lines(
 /// One product of a reservation.
 #[derive(Clone, Copy, Debug, sqlx::FromRow)]
 pub(crate) struct LineRow {
+    pub(crate) reservation_id: ReservationId,
     pub(crate) product_id: ProductId,
     pub(crate) quantity: i64,
 }
 
-/// The lines of a reservation, by product: the order in which balances are locked everywhere.
-pub(crate) async fn list_lines(tx: &mut Tx, id: ReservationId) -> Result<Vec<LineRow>, StoreError> {
-    ::store::fetch_all!(
+/// Inserts what reservations hold of each product.
+pub(crate) async fn insert_lines(tx: &mut Tx, lines: &[LineRow]) -> Result<(), StoreError> {
+    ::store::insert_many!(
         tx,
-        LineRow,
-        "SELECT product_id, quantity FROM reservation_lines
-         WHERE reservation_id = $1 ORDER BY product_id",
-        id
-    )
-}
-
-/// Locks the balances that a reservation needs, and says what each holds for others.
-pub(crate) async fn lock_balances(
-    tx: &mut Tx,
-    store: StoreId,
-    id: ReservationId,
-) -> Result<Vec<(ProductId, i64)>, StoreError> {
-    ::store::fetch_all_locked!(
-        tx,
-        (ProductId, i64),
-        "SELECT b.product_id, b.reserved FROM balances b
-         JOIN reservation_lines l ON l.product_id = b.product_id
-         WHERE b.store_id = $1 AND l.reservation_id = $2 ORDER BY b.product_id",
-        store,
-        id
-    )
-}
-
-/// What usable lots hold of each product that a reservation needs.
-pub(crate) async fn list_usable(
-    tx: &mut Tx,
-    store: StoreId,
-    id: ReservationId,
-    today: CivilDate,
-) -> Result<Vec<(ProductId, i64)>, StoreError> {
-    ::store::fetch_all!(
-        tx,
-        (ProductId, i64),
-        "SELECT lots.product_id, CAST(SUM(lots.remaining) AS bigint)
-         FROM lots JOIN reservation_lines l ON l.product_id = lots.product_id
-         WHERE lots.store_id = $1 AND l.reservation_id = $2 AND lots.remaining > 0
-           AND (lots.expires_on IS NULL OR lots.expires_on >= $3)
-         GROUP BY lots.product_id",
-        store,
-        id,
-        today
-    )
-}
-
-/// Sets aside what the lines of a reservation need, or gives it back.
-pub(crate) async fn add_reserved(
-    tx: &mut Tx,
-    store: StoreId,
-    id: ReservationId,
-    direction: Direction,
-) -> Result<(), StoreError> {
-    let sign: i64 = match direction {
-        Direction::SetAside => 1,
-        Direction::GiveBack => -1,
-    };
-    ::store::execute!(
-        tx,
-        "UPDATE balances SET reserved = reserved + $3 * (
-             SELECT l.quantity FROM reservation_lines l
-             WHERE l.reservation_id = $2 AND l.product_id = balances.product_id)
-         WHERE store_id = $1 AND product_id IN (
-             SELECT product_id FROM reservation_lines WHERE reservation_id = $2)",
-        store,
-        id,
-        sign
+        "INSERT INTO reservation_lines (reservation_id, product_id, quantity)",
+        lines,
+        |line| [line.reservation_id, line.product_id, line.quantity]
     )?;
     Ok(())
 }
 
-/// Which way reserved stock goes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Direction {
-    /// Held for the order.
-    SetAside,
-    /// Free again.
-    GiveBack,
-}
-
-/// Recipe lines of the items sold, one query for each item of the order.
-pub(crate) async fn list_recipes(
+/// What reservations hold, or held, of each product.
+pub(crate) async fn list_lines(
     tx: &mut Tx,
-    items: impl IntoIterator<Item = ItemId>,
-) -> Result<Vec<RecipeLine>, StoreError> {
-    let mut lines = Vec::new();
-    for item in items {
-        lines.extend(super::catalog::list_recipe(tx, item).await?);
+    ids: &[ReservationId],
+) -> Result<BTreeMap<ReservationId, Needed>, StoreError> {
+    let rows = ::store::fetch_in!(
+        tx,
+        LineRow,
+        "SELECT reservation_id, product_id, quantity FROM reservation_lines
+         WHERE reservation_id IN",
+        ids
+    )?;
+    let mut lines: BTreeMap<ReservationId, Needed> = BTreeMap::new();
+    for row in rows {
+        let needed = lines.entry(row.reservation_id).or_default();
+        needed.insert(row.product_id, row.quantity);
     }
     Ok(lines)
 }
