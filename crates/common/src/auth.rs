@@ -11,6 +11,7 @@ mod permissions;
 mod principal;
 mod scopes;
 mod service_tokens;
+mod verified;
 mod verifier;
 
 pub use access::access;

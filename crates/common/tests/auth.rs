@@ -127,6 +127,43 @@ async fn every_attack_is_refused() {
 }
 
 #[tokio::test]
+async fn a_token_that_was_accepted_before_is_refused_after_its_time() {
+    let clock = Clock::manual(Timestamp::from_unix_seconds(1_790_000_000));
+    let identity = TestIdentity::new().at(clock.clone());
+    let (verifier, token) = (identity.verifier(), identity.owner());
+    for _ in 0..2 {
+        assert!(verifier.verify(&token).await.is_ok());
+    }
+    clock.advance(Duration::from_secs(3_600));
+    for _ in 0..2 {
+        let outcome = verifier.verify(&token).await;
+        assert!(matches!(outcome, Err(TokenError::Expired)), "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_was_accepted_before_is_refused_when_its_key_is_withdrawn() {
+    let clock = Clock::manual(Timestamp::from_unix_seconds(1_790_000_000));
+    let (old, new) = (
+        TestIdentity::new().at(clock.clone()),
+        TestIdentity::new().at(clock.clone()),
+    );
+    let keys = Keys::default();
+    keys.publish(old.jwks());
+    let verifier = TokenVerifier::new(keys.clone(), clock.clone());
+    let token = old.owner();
+    assert!(verifier.verify(&token).await.is_ok());
+    keys.publish(new.jwks());
+    clock.advance(Duration::from_secs(2));
+    assert!(verifier.verify(&new.owner()).await.is_ok());
+    let outcome = verifier.verify(&token).await;
+    assert!(
+        matches!(outcome, Err(TokenError::Invalid(_))),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_new_key_is_fetched_once_and_an_unknown_one_not_again_and_again() {
     let clock = Clock::manual(Timestamp::from_unix_seconds(1_790_000_000));
     let (first, second) = (

@@ -164,19 +164,12 @@ async fn no_attack_on_the_authorization_header_gets_in() {
             .client
             .without_token()
             .request(reqwest::Method::POST, "/double");
-        for value in &attack.authorization {
-            request = request.header("authorization", value);
-        }
+        request = attack.apply(request);
         let reply = running
             .client
             .send(request.json(&json!({"number": 1})))
             .await;
-        assert_eq!(reply.status, 401, "{}: {reply}", attack.name);
-        assert!(
-            reply.header("www-authenticate").is_some(),
-            "{}",
-            attack.name
-        );
+        assert_eq!(attack.fault(&reply), None);
     }
     running.stop().await;
 }

@@ -18,4 +18,5 @@ mod paths;
 mod pool;
 mod status;
 mod streaming;
+mod tokens;
 mod upstream;

@@ -112,12 +112,9 @@ async fn no_attack_on_a_token_gets_in() {
     for attack in identity.attacks() {
         for (method, path) in [("GET", "/api/auth/me"), ("POST", "/api/users")] {
             let mut request = app.client.request(method.parse().unwrap(), path);
-            for value in &attack.authorization {
-                request = request.header("authorization", value);
-            }
+            request = attack.apply(request);
             let reply = app.client.send(request).await;
-            assert_eq!(reply.status, 401, "{} {reply}", attack.name);
-            assert!(reply.header("www-authenticate").is_some());
+            assert_eq!(attack.fault(&reply), None);
         }
     }
     // Of this installation and in time, but a session that nobody opened.

@@ -4,11 +4,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+use serde::Deserialize;
 
 use super::crypto::install_jwt_crypto;
 use super::keys::{JwkSet, KeySource};
 use super::principal::{Claims, Principal};
+use super::verified::{Verified, VerifiedTokens};
 use crate::clock::Clock;
 use crate::error::ApiError;
 use crate::time::Timestamp;
@@ -22,8 +26,6 @@ pub const DELEGATED_AUDIENCE: &str = "maru:delegated";
 
 /// Longest token looked at, in bytes; a larger one is refused unread.
 const MAX_TOKEN_BYTES: usize = 4_096;
-/// Clocks of two machines may differ by this much.
-const LEEWAY_SECONDS: u64 = 5;
 /// An unknown key id makes the keys be fetched again, but not more often than this.
 const MIN_REFETCH_INTERVAL: Duration = Duration::from_secs(1);
 /// After a failed fetch the next one waits this long, so that callers hear 503 at once instead of
@@ -63,8 +65,9 @@ impl From<TokenError> for ApiError {
 /// Verifies EdDSA tokens with keys from a [`KeySource`].
 ///
 /// The algorithm is pinned: `none`, HMAC and every other one are refused whatever the token's
-/// header says (RFC 8725, section 3.1). `jku`, `jwk` and `x5u` in the header are ignored; `kid` only
-/// looks up one of the known keys.
+/// header says (RFC 8725, section 3.1). The header must be the one that user-service writes, with
+/// nothing else in it: `jku`, `jwk`, `x5u` and `crit` are refused, and `kid` only looks up one of the
+/// known keys. A signature that was right is remembered, see [`super::verified`].
 #[derive(Clone)]
 pub struct TokenVerifier(Arc<Inner>);
 
@@ -72,13 +75,42 @@ struct Inner {
     source: Box<dyn KeySource>,
     clock: Clock,
     keys: RwLock<Keys>,
+    verified: VerifiedTokens,
     /// Held while fetching; when the last fetch failed, if it did.
     fetching: tokio::sync::Mutex<Option<Timestamp>>,
 }
 
+/// The whole header of a token (RFC 7515, section 4). Another or a repeated member makes it another
+/// kind of token than ours.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenHeader {
+    alg: String,
+    typ: String,
+    kid: String,
+}
+
+impl TokenHeader {
+    fn read(token: &str) -> Option<Self> {
+        let (header, _rest) = token.split_once('.')?;
+        let text = URL_SAFE_NO_PAD.decode(header).ok()?;
+        // A list would be read as the members in their order.
+        let is_object = text.first() == Some(&b'{');
+        is_object
+            .then(|| serde_json::from_slice(&text).ok())
+            .flatten()
+    }
+}
+
+/// A public key, and the text that it was published as.
+struct KnownKey {
+    x: String,
+    key: Arc<DecodingKey>,
+}
+
 #[derive(Default)]
 struct Keys {
-    by_kid: HashMap<String, Arc<DecodingKey>>,
+    by_kid: HashMap<String, KnownKey>,
     fetched_at: Option<Timestamp>,
 }
 
@@ -91,6 +123,7 @@ impl TokenVerifier {
             source: Box::new(source),
             clock,
             keys: RwLock::default(),
+            verified: VerifiedTokens::default(),
             fetching: tokio::sync::Mutex::default(),
         }))
     }
@@ -103,38 +136,47 @@ impl TokenVerifier {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::Invalid("oversized"));
         }
-        let header =
-            decode_header(token).map_err(|_malformed| TokenError::Invalid("malformed header"))?;
-        if header.alg != Algorithm::EdDSA {
-            return Err(TokenError::Invalid("algorithm"));
+        let cached = self.0.verified.find(token);
+        let cached = cached.filter(|cached| self.is_current(cached));
+        let is_new = cached.is_none();
+        let verified = match cached {
+            Some(verified) => verified,
+            None => Arc::new(self.verify_signature(token).await?),
+        };
+        verified.check_time(self.0.clock.now())?;
+        let principal = verified.principal.clone();
+        if is_new {
+            self.0.verified.insert(token, verified);
         }
-        let kid = header.kid.ok_or(TokenError::Invalid("no key id"))?;
-        let key = self.key(&kid).await?;
-        self.decode(token, &key).map(Principal::from)
+        Ok(principal)
     }
 
-    fn decode(&self, token: &str, key: &DecodingKey) -> Result<Claims, TokenError> {
+    /// Whether the key under which a signature was right is still one that signs.
+    fn is_current(&self, verified: &Verified) -> bool {
+        let known = self.known(&verified.kid);
+        known.is_some_and(|known| Arc::ptr_eq(&known, &verified.key))
+    }
+
+    async fn verify_signature(&self, token: &str) -> Result<Verified, TokenError> {
+        let header = TokenHeader::read(token).ok_or(TokenError::Invalid("header"))?;
+        // Checked by `decode` too; here no key is fetched for a token that is refused in any case.
+        if header.alg != "EdDSA" || !header.typ.eq_ignore_ascii_case("JWT") {
+            return Err(TokenError::Invalid("algorithm or type"));
+        }
+        let key = self.key(&header.kid).await?;
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE, DELEGATED_AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
-        // Time is checked below, against the service's clock.
+        // Time is checked against the service's clock, for every request.
         validation.validate_exp = false;
         validation.validate_nbf = false;
-        let data = decode::<Claims>(token, key, &validation)
+        let data = decode::<Claims>(token, &key, &validation)
             .map_err(|_reason| TokenError::Invalid("signature or claims"))?;
         if data.claims.aud != data.claims.typ.audience() {
             return Err(TokenError::Invalid("audience of another kind of token"));
         }
-        let now = self.0.clock.now().as_unix_seconds();
-        let leeway = i64::try_from(LEEWAY_SECONDS).unwrap_or(0);
-        if data.claims.exp.saturating_add(leeway) <= now {
-            return Err(TokenError::Expired);
-        }
-        if data.claims.nbf.saturating_sub(leeway) > now {
-            return Err(TokenError::Invalid("not valid yet"));
-        }
-        Ok(data.claims)
+        Ok(Verified::new(data.claims, header.kid, key))
     }
 
     async fn key(&self, kid: &str) -> Result<Arc<DecodingKey>, TokenError> {
@@ -173,7 +215,7 @@ impl TokenVerifier {
             .keys
             .read()
             .expect("no code panics while holding the keys");
-        keys.by_kid.get(kid).map(Arc::clone)
+        keys.by_kid.get(kid).map(|known| Arc::clone(&known.key))
     }
 
     fn fetched_lately(&self) -> bool {
@@ -192,15 +234,27 @@ impl TokenVerifier {
             .keys
             .iter()
             .filter(|key| key.kty == "OKP" && key.crv == "Ed25519");
-        let by_kid = usable
-            .filter_map(|key| Some((key.kid.clone(), Arc::new(ed25519_key(&key.x)?))))
-            .collect();
         let fetched_at = Some(self.0.clock.now());
-        *self
+        let mut keys = self
             .0
             .keys
             .write()
-            .expect("no code panics while holding the keys") = Keys { by_kid, fetched_at };
+            .expect("no code panics while holding the keys");
+        // A key that stays is the same one, so that tokens verified with it stay known.
+        let by_kid = usable
+            .filter_map(|jwk| {
+                let old = keys.by_kid.remove(&jwk.kid);
+                let known = match old.filter(|old| old.x == jwk.x) {
+                    Some(same) => same,
+                    None => KnownKey {
+                        x: jwk.x.clone(),
+                        key: Arc::new(ed25519_key(&jwk.x)?),
+                    },
+                };
+                Some((jwk.kid.clone(), known))
+            })
+            .collect();
+        *keys = Keys { by_kid, fetched_at };
     }
 }
 

@@ -16,7 +16,15 @@ impl Runner<'_> {
                 Access::User | Access::Service | Access::Operator => Expect::OneOf(&[401]),
             };
             let good = self.good_case(document, operation, Fill::Required);
-            let case = good.header("authorization", &attack.authorization);
+            let mut case = good.header("authorization", &attack.authorization);
+            match attack.elsewhere {
+                Some(("?", token)) => {
+                    let joint = if case.target.contains('?') { '&' } else { '?' };
+                    case.target = format!("{}{joint}access_token={token}", case.target);
+                }
+                Some((name, value)) => case.headers.push((name.to_owned(), value)),
+                None => {}
+            }
             self.send(case.named(attack.name, expect)).await;
         }
         let identity = self.settings.identity.clone();

@@ -227,7 +227,8 @@ impl<'a> Runner<'a> {
             .request(method, &case.target)
             .timeout(Duration::from_secs(3_600));
         for (name, value) in &case.headers {
-            request = request.header(name, value);
+            // As bytes: some of them are no ASCII on purpose.
+            request = request.header(name, value.as_bytes());
         }
         if let Some(body) = &case.body {
             request = request.body(body.clone());
