@@ -1,10 +1,10 @@
-//! Use cases, one per file, and [`drive`], which all of them share. Each owns its transactions; no
-//! transaction is open while a provider is asked.
+//! Use cases, one per file, and [`drive`], [`steps`] and [`drafts`], which they share. Each owns its
+//! transactions; no transaction is open while a provider is asked.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::store::Db;
+use ::store::{Batcher, Db};
 use common::clock::Clock;
 use common::context::RequestContext;
 use messaging::Outbox;
@@ -12,19 +12,25 @@ use resilience::Deadline;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
+use self::authorize::Authorizations;
+use self::steps::Steps;
 use crate::domain::policy::Policy;
 use crate::error::UseCaseError;
 use crate::provider::PaymentProvider;
 
 pub(crate) mod authorize;
 pub(crate) mod capture;
+pub(crate) mod drafts;
 pub(crate) mod drive;
 pub(crate) mod order_cancelled;
 pub(crate) mod reconcile;
-pub(crate) mod record;
 pub(crate) mod refund;
 pub(crate) mod status;
+pub(crate) mod steps;
 pub(crate) mod void;
+
+#[cfg(test)]
+mod tests;
 
 /// Kept back of a caller's time for the answer to travel.
 const ANSWER_MARGIN: Duration = Duration::from_millis(100);
@@ -37,6 +43,10 @@ pub(crate) struct AppState {
     pub(crate) outbox: Outbox,
     pub(crate) provider: Arc<dyn PaymentProvider>,
     pub(crate) policy: Policy,
+    /// Authorizations that begin.
+    pub(crate) authorizations: Batcher<Authorizations>,
+    /// Payments that go on.
+    pub(crate) steps: Batcher<Steps>,
     /// Longest time spent on one command or request.
     pub(crate) max_call: Duration,
     /// Work that goes on when its caller has hung up.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::store::Db;
+use ::store::{Batcher, Db};
 use actix_web::web;
 use anyhow::Context as _;
 use common::clock::Clock;
@@ -24,6 +24,8 @@ use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use crate::app::AppState;
+use crate::app::authorize::Authorizations;
+use crate::app::steps::{Desk, Steps};
 use crate::consumers::order_cancelled::RefundCancelledOrders;
 use crate::grpc::Commands;
 use crate::jobs::resolve::{self, Pace};
@@ -157,12 +159,20 @@ async fn open(common: &CommonSettings) -> anyhow::Result<Db> {
 
 fn app_state(common: &CommonSettings, own: &OwnSettings, db: &Db, clock: &Clock) -> AppState {
     let slow = Duration::from_millis(own.sandbox.slow_ms);
-    AppState {
+    let desk = Desk {
         db: db.clone(),
         clock: clock.clone(),
         outbox: Outbox::new(ServiceName::Payment, &common.events, clock.clone()),
-        provider: Arc::new(Sandbox::new(db.clone(), clock.clone(), slow)),
         policy: own.policy(),
+    };
+    AppState {
+        db: db.clone(),
+        clock: clock.clone(),
+        outbox: desk.outbox.clone(),
+        provider: Arc::new(Sandbox::new(db.clone(), clock.clone(), slow)),
+        policy: desk.policy,
+        authorizations: Batcher::new(Authorizations(desk.clone())),
+        steps: Batcher::new(Steps(desk)),
         max_call: Duration::from_millis(own.calls.max_duration_ms.get()),
         tasks: TaskTracker::new(),
         runtime: Handle::current(),

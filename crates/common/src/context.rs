@@ -97,6 +97,11 @@ impl RequestContext {
     pub async fn scope<F: Future>(self, future: F) -> F::Output {
         CURRENT.scope(self, future).await
     }
+
+    /// Runs `work`, which does not wait for anything, with this context as the current one.
+    pub fn sync_scope<T>(self, work: impl FnOnce() -> T) -> T {
+        CURRENT.sync_scope(self, work)
+    }
 }
 
 /// The current request's id, if a request is being served.

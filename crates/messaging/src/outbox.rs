@@ -136,6 +136,9 @@ impl Outbox {
         tx: &mut Tx,
         events: &[PreparedEvent],
     ) -> Result<(), StoreError> {
+        if events.is_empty() {
+            return Ok(());
+        }
         let rows: Vec<_> = events.iter().flat_map(|event| self.rows(event)).collect();
         self.insert(tx, &rows).await
     }

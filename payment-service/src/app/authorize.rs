@@ -1,17 +1,21 @@
 //! Sets the amount of an order aside; cash is taken at once.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use ::store::{BatchResult, BatchWork};
 use common::ids::{IntentId, OrderId, StoreId};
 use common::money::Money;
 use common::time::Timestamp;
 
 use super::AppState;
+use super::drafts::{Cue, Drafts};
 use super::drive::{Patience, Progress, drive};
-use super::record::record;
+use super::steps::Desk;
 use crate::domain::intent::{Intent, IntentState, Method};
-use crate::domain::payment::{Driver, Payment, Plan, Report, Want};
+use crate::domain::payment::{Driver, Order, Payment, Plan, Report, Want};
 use crate::domain::token::Token;
 use crate::error::UseCaseError;
-use crate::store::payments;
+use crate::store::payments::{self, Held};
 
 /// What is to be set aside.
 #[derive(Clone, Debug)]
@@ -50,7 +54,8 @@ pub(crate) async fn authorize(app: &AppState, request: Request) -> Result<Outcom
     let patience = Patience::Until(app.deadline());
     let worker = app.clone();
     app.finish(async move {
-        let Some(progress) = begin(&worker, request).await? else {
+        let begun = worker.authorizations.run(Begin::new(request));
+        let Some(progress) = begun.await? else {
             return Ok(Outcome::Voided);
         };
         let payment = drive(&worker, progress, PLAN, patience).await?;
@@ -59,38 +64,96 @@ pub(crate) async fn authorize(app: &AppState, request: Request) -> Result<Outcom
     .await
 }
 
-/// Stores the intent and the intention to ask the provider; `None` when the order was given up.
-async fn begin(app: &AppState, request: Request) -> Result<Option<Progress>, UseCaseError> {
-    let now = app.clock.now();
-    let mut tx = app.db.begin().await?;
-    let order = payments::lock_order(&mut tx, request.order_id, now).await?;
-    if order.voided {
-        return Ok(None);
+/// Stores intents and the intentions to ask the provider; those that come at the same time in one
+/// transaction. Answers `None` when the order was given up.
+pub(crate) struct Authorizations(pub(crate) Desk);
+
+/// What is to be set aside, and in whose name.
+pub(crate) struct Begin {
+    request: Request,
+    cue: Cue,
+}
+
+impl Begin {
+    /// In the name of the request that is being served.
+    pub(crate) fn new(request: Request) -> Self {
+        let cue = Cue::new(Report::Nothing, PLAN);
+        Self { request, cue }
     }
-    let latest = payments::find_intent_of_order(&mut tx, order.id).await?;
-    let attempt = match latest {
-        Some(intent) if is_answered_by(&intent, &request)? => {
-            let mut payment = payments::get_payment(&mut tx, order, intent).await?;
-            let (step, next) = payment.advance(Report::Nothing, PLAN, &app.policy, now)?;
-            record(&mut tx, &app.outbox, &mut payment, &step, now).await?;
-            tx.commit().await?;
-            return Ok(Some(Progress { payment, next }));
+}
+
+impl BatchWork for Authorizations {
+    type Request = Begin;
+    type Answer = Option<Progress>;
+    type Error = UseCaseError;
+
+    async fn work(&self, requests: &[Begin]) -> BatchResult<Self> {
+        let now = self.0.clock.now();
+        let mut tx = self.0.db.begin().await?;
+        let orders = requests.iter().map(|begin| begin.request.order_id);
+        let orders: BTreeSet<_> = orders.collect();
+        let held = payments::lock_orders(&mut tx, &orders, now).await?;
+        let mut sheet = Sheet::of(held, &self.0, now);
+        let begun = requests.iter().map(|begin| sheet.begin(begin)).collect();
+        sheet.drafts.store(&mut tx, &self.0.outbox, now).await?;
+        tx.commit().await?;
+        Ok(begun)
+    }
+}
+
+/// The locked orders of a batch.
+struct Sheet<'a> {
+    desk: &'a Desk,
+    now: Timestamp,
+    /// Each with its latest intent.
+    orders: BTreeMap<OrderId, (Order, Option<IntentId>)>,
+    drafts: Drafts,
+}
+
+impl<'a> Sheet<'a> {
+    fn of(held: BTreeMap<OrderId, Held>, desk: &'a Desk, now: Timestamp) -> Self {
+        let latest = |held: &Held| held.latest.as_ref().map(|payment| payment.intent.id);
+        let orders = held
+            .iter()
+            .map(|(id, held)| (*id, (held.order, latest(held))));
+        Self {
+            desk,
+            now,
+            orders: orders.collect(),
+            drafts: Drafts::of(held.into_values().filter_map(|held| held.latest)),
         }
-        Some(declined) => declined.attempt + 1,
-        None => 1,
-    };
-    let mut payment = Payment {
-        order,
-        intent: new_intent(app, request, attempt, now),
-        operations: Vec::new(),
-    };
-    let (mut step, next) = payment.advance(Report::Nothing, PLAN, &app.policy, now)?;
-    // Inserted as the step leaves it; there is nothing to update.
-    payments::insert_intent(&mut tx, &payment.intent).await?;
-    step.intent_changed = false;
-    record(&mut tx, &app.outbox, &mut payment, &step, now).await?;
-    tx.commit().await?;
-    Ok(Some(Progress { payment, next }))
+    }
+
+    fn begin(&mut self, Begin { request, cue }: &Begin) -> Result<Option<Progress>, UseCaseError> {
+        let locked = self.orders.get_mut(&request.order_id);
+        let (order, latest) = locked.ok_or_else(unlocked)?;
+        if order.voided {
+            return Ok(None);
+        }
+        let known = latest.and_then(|id| self.drafts.payment(id));
+        let known = known.map(|payment| &payment.intent);
+        let (policy, now) = (&self.desk.policy, self.now);
+        let attempt = match known {
+            Some(intent) if is_answered_by(intent, request)? => {
+                let id = intent.id;
+                return self.drafts.advance(id, cue, policy, now).map(Some);
+            }
+            Some(declined) => declined.attempt + 1,
+            None => 1,
+        };
+        let payment = Payment {
+            order: *order,
+            intent: new_intent(self.desk, request, attempt, now),
+            operations: Vec::new(),
+        };
+        let progress = self.drafts.begin(payment, cue, policy, now)?;
+        *latest = Some(progress.payment.intent.id);
+        Ok(Some(progress))
+    }
+}
+
+fn unlocked() -> UseCaseError {
+    UseCaseError::Inconsistent("an order of a batch was not locked".to_owned())
 }
 
 /// Whether the order's latest intent is what this request asks for; otherwise it was declined and
@@ -109,20 +172,20 @@ fn is_answered_by(latest: &Intent, request: &Request) -> Result<bool, UseCaseErr
     }
 }
 
-fn new_intent(app: &AppState, request: Request, attempt: i64, now: Timestamp) -> Intent {
+fn new_intent(desk: &Desk, request: &Request, attempt: i64, now: Timestamp) -> Intent {
     Intent {
-        id: IntentId::new(&app.clock),
+        id: IntentId::new(&desk.clock),
         order_id: request.order_id,
         store_id: request.store_id,
         attempt,
-        command_id: request.command_id,
+        command_id: request.command_id.clone(),
         method: request.method,
         amount: request.amount,
         state: IntentState::Authorizing,
         captured: 0,
         refunded: 0,
         decline_code: None,
-        token: request.token,
+        token: request.token.clone(),
         provider_reference: None,
         created_at: now,
         updated_at: now,

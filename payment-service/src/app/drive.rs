@@ -7,12 +7,12 @@ use common::ids::IntentId;
 use resilience::Deadline;
 
 use super::AppState;
-use super::record::record;
+use super::drafts::Cue;
+use super::steps::StepOf;
 use crate::domain::operation::{Kind, OperationId, Settlement};
 use crate::domain::payment::{Driver, Move, Payment, Plan, Report};
 use crate::error::UseCaseError;
 use crate::provider::{Authorization, Finding, FollowUp, ProviderError};
-use crate::store::payments;
 
 /// First and longest wait between two looks at what another driver is doing.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(200));
@@ -89,14 +89,8 @@ pub(crate) async fn step(
     report: Report,
     plan: Plan,
 ) -> Result<Progress, UseCaseError> {
-    let now = app.clock.now();
-    let mut tx = app.db.begin().await?;
-    let payment = payments::lock_payment(&mut tx, intent).await?;
-    let mut payment = payment.ok_or(UseCaseError::NotFound)?;
-    let (step, next) = payment.advance(report, plan, &app.policy, now)?;
-    record(&mut tx, &app.outbox, &mut payment, &step, now).await?;
-    tx.commit().await?;
-    Ok(Progress { payment, next })
+    let cue = Cue::new(report, plan);
+    app.steps.run(StepOf { intent, cue }).await
 }
 
 async fn send(

@@ -72,7 +72,9 @@ async fn begin(app: &AppState, asked: &Asked) -> Result<Begun, UseCaseError> {
     let now = app.clock.now();
     let mut tx = app.db.begin().await?;
     let claim = idempotency::begin(&mut tx, &asked.idempotency, now).await?;
-    let payment = payments::lock_payment(&mut tx, asked.intent).await?;
+    let payment = payments::lock_payments(&mut tx, &[asked.intent])
+        .await?
+        .pop();
     let mut payment = payment.ok_or(UseCaseError::NotFound)?;
     match claim {
         idempotency::Outcome::Fresh => {}
@@ -93,8 +95,8 @@ async fn begin(app: &AppState, asked: &Asked) -> Result<Begun, UseCaseError> {
     }
     let request = asked.request.clone();
     let id = payment.add_refund(asked.amount, &asked.reason, request, now)?;
-    let added = payment.operation(id).cloned();
-    operations::insert(&mut tx, added.as_slice()).await?;
+    let added: Vec<_> = payment.operation(id).into_iter().collect();
+    operations::insert(&mut tx, &added).await?;
     tx.commit().await?;
     Ok(Begun::New(id))
 }

@@ -1,12 +1,14 @@
 //! Makes an order hold no money: lets go of what is set aside, refunds what was taken.
 
+use std::collections::BTreeSet;
+
 use common::ids::OrderId;
 
 use super::AppState;
+use super::drafts::{Cue, Drafts};
 use super::drive::{Patience, Progress, drive};
-use super::record::record;
 use crate::domain::intent::IntentState;
-use crate::domain::payment::{Driver, Order, Payment, Plan, Report, Want};
+use crate::domain::payment::{Driver, Payment, Plan, Report, Want};
 use crate::error::UseCaseError;
 use crate::store::payments;
 
@@ -45,23 +47,21 @@ pub(crate) async fn void(app: &AppState, order: OrderId) -> Result<Outcome, UseC
 async fn begin(app: &AppState, order: OrderId) -> Result<Option<Progress>, UseCaseError> {
     let now = app.clock.now();
     let mut tx = app.db.begin().await?;
-    let order = payments::lock_order(&mut tx, order, now).await?;
-    if !order.voided {
-        payments::update_order_voided(&mut tx, order.id, now).await?;
-    }
-    let Some(intent) = payments::find_intent_of_order(&mut tx, order.id).await? else {
+    let mut held = payments::lock_orders(&mut tx, &BTreeSet::from([order]), now).await?;
+    payments::update_order_voided(&mut tx, order, now).await?;
+    let latest = held.remove(&order).and_then(|held| held.latest);
+    let Some(mut payment) = latest else {
         tx.commit().await?;
         return Ok(None);
     };
-    let order = Order {
-        voided: true,
-        ..order
-    };
-    let mut payment = payments::get_payment(&mut tx, order, intent).await?;
-    let (step, next) = payment.advance(Report::Nothing, PLAN, &app.policy, now)?;
-    record(&mut tx, &app.outbox, &mut payment, &step, now).await?;
+    payment.order.voided = true;
+    let id = payment.intent.id;
+    let mut drafts = Drafts::of([payment]);
+    let cue = Cue::new(Report::Nothing, PLAN);
+    let progress = drafts.advance(id, &cue, &app.policy, now)?;
+    drafts.store(&mut tx, &app.outbox, now).await?;
     tx.commit().await?;
-    Ok(Some(Progress { payment, next }))
+    Ok(Some(progress))
 }
 
 fn outcome(payment: &Payment) -> Outcome {

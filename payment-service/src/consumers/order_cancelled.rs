@@ -1,4 +1,4 @@
-//! A confirmed order was cancelled: its money goes back.
+//! Confirmed orders were cancelled: their money goes back.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use contracts::events::OrderCancelled;
 use messaging::{ConsumeError, Consumer, Envelope, Outbox};
 use tokio::sync::Notify;
 
-use crate::app::order_cancelled::order_cancelled;
+use crate::app::order_cancelled::orders_cancelled;
 use crate::domain::policy::Policy;
 
 /// Stores the intention to refund, and says so with `payment.refunded.v1` once it is done.
@@ -29,9 +29,21 @@ impl Consumer for RefundCancelledOrders {
     }
 
     async fn consume(&self, tx: &mut Tx, event: &Envelope) -> Result<(), ConsumeError> {
-        let cancelled: OrderCancelled = event.payload()?;
+        self.consume_batch(tx, std::slice::from_ref(event)).await
+    }
+
+    /// Together, because a transaction that locks several orders must lock them in one order.
+    async fn consume_batch(&self, tx: &mut Tx, events: &[Envelope]) -> Result<(), ConsumeError> {
+        let cancelled = events
+            .iter()
+            .map(|event| {
+                event
+                    .payload()
+                    .map(|cancelled| (event.context(), cancelled))
+            })
+            .collect::<Result<_, _>>()?;
         let now = self.clock.now();
-        order_cancelled(tx, &self.outbox, &self.policy, &cancelled, now)
+        orders_cancelled(tx, &self.outbox, &self.policy, cancelled, now)
             .await
             .map_err(|error| ConsumeError::Retry(error.into()))?;
         tx.wake_on_commit(&self.due);

@@ -146,6 +146,30 @@ pub(crate) enum RefundFault {
     },
 }
 
+impl Order {
+    /// An order that nothing is known of yet.
+    pub(crate) const fn new(id: OrderId) -> Self {
+        Self {
+            id,
+            voided: false,
+            cancelled: false,
+            closed: false,
+        }
+    }
+}
+
+impl Step {
+    /// Adds what a later step of the same payment changed.
+    pub(crate) fn add(&mut self, later: Self) {
+        let known = |id: &OperationId| self.inserted.contains(id) || self.updated.contains(id);
+        let updated: Vec<_> = later.updated.into_iter().filter(|id| !known(id)).collect();
+        self.updated.extend(updated);
+        self.inserted.extend(later.inserted);
+        self.intent_changed |= later.intent_changed;
+        self.settled.extend(later.settled);
+    }
+}
+
 impl Payment {
     /// Whether the order holds no money and nothing is under way.
     pub(crate) fn is_over(&self) -> bool {

@@ -19,16 +19,18 @@
 
 mod book;
 mod script;
+mod teller;
 
 use std::time::Duration;
 
-use ::store::{Db, StoreError, Tx};
+use ::store::{Batcher, Db, StoreError};
 use async_trait::async_trait;
 use common::clock::Clock;
 use common::time::Timestamp;
 
-use self::book::{Line, PaymentRow};
+use self::book::Line;
 use self::script::Script;
+use self::teller::{Asked, Recorded, Teller};
 use super::{Authorization, BookEntry, Finding, FollowUp, PaymentProvider, ProviderError};
 use crate::domain::operation::{Kind, OperationId, Settlement};
 
@@ -36,88 +38,18 @@ use crate::domain::operation::{Kind, OperationId, Settlement};
 pub(crate) struct Sandbox {
     db: Db,
     clock: Clock,
-    slow: Duration,
-}
-
-/// What came of a request: the line in the book, and how its answer travels.
-struct Recorded {
-    line: Line,
-    first_time: bool,
-    script: Script,
+    teller: Batcher<Teller>,
 }
 
 impl Sandbox {
     /// A sandbox with its book in `db`; `slow` is the time that `tok_slow` takes.
-    pub(crate) const fn new(db: Db, clock: Clock, slow: Duration) -> Self {
-        Self { db, clock, slow }
-    }
-
-    async fn record_authorization(
-        &self,
-        request: &Authorization,
-        script: Script,
-    ) -> Result<Recorded, StoreError> {
-        let now = self.clock.now();
-        let decline = script.decline_of(Kind::Authorize);
-        let reference = format!("sbx_{}", request.key.as_uuid().simple());
-        let takes_its_time = script == Script::Slow;
-        let line = Line {
-            key: request.key,
-            kind: Kind::Authorize,
-            reference: decline.is_none().then_some(reference),
-            amount: request.amount,
-            decline: decline.map(ToOwned::to_owned),
-            done_at: if takes_its_time {
-                now.plus(self.slow)
-            } else {
-                now
-            },
-        };
-        let mut tx = self.db.begin().await?;
-        if !book::insert_line(&mut tx, &line, now).await? {
-            return recorded_before(&mut tx, line, script).await;
-        }
-        if let Some(reference) = &line.reference {
-            book::insert_payment(&mut tx, (reference, request.amount), script, now).await?;
-        }
-        tx.commit().await?;
-        Ok(Recorded {
-            line,
-            first_time: true,
-            script,
-        })
-    }
-
-    async fn record_follow_up(
-        &self,
-        kind: Kind,
-        request: &FollowUp,
-    ) -> Result<Recorded, StoreError> {
-        let now = self.clock.now();
-        let mut tx = self.db.begin().await?;
-        let payment = book::lock_payment(&mut tx, &request.reference).await?;
-        let known = payment.as_ref();
-        let script = known.map_or(Script::Unknown, |payment| payment.script);
-        let line = Line {
-            key: request.key,
-            kind,
-            reference: Some(request.reference.clone()),
-            amount: request.amount,
-            decline: refusal(kind, request, known).map(ToOwned::to_owned),
-            done_at: now,
-        };
-        if !book::insert_line(&mut tx, &line, now).await? {
-            return recorded_before(&mut tx, line, script).await;
-        }
-        if line.decline.is_none() {
-            book::apply(&mut tx, &request.reference, kind, request.amount.amount).await?;
-        }
-        tx.commit().await?;
-        Ok(Recorded {
-            line,
-            first_time: true,
-            script,
-        })
+    pub(crate) fn new(db: Db, clock: Clock, slow: Duration) -> Self {
+        let teller = Batcher::new(Teller {
+            db: db.clone(),
+            clock: clock.clone(),
+            slow,
+        });
+        Self { db, clock, teller }
     }
 
     /// The answer's way back: the script may hold it up or lose it, the first time.
@@ -138,40 +70,10 @@ impl Sandbox {
     }
 
     async fn follow_up(&self, kind: Kind, request: &FollowUp) -> Result<Settlement, ProviderError> {
-        let recorded = self.record_follow_up(kind, request).await;
+        let request = request.clone();
+        let recorded = self.teller.run(Asked::FollowUp { kind, request }).await;
         self.answer(kind, recorded).await
     }
-}
-
-/// A key that is in the book keeps what it brought the first time, whatever is asked now.
-async fn recorded_before(tx: &mut Tx, asked: Line, script: Script) -> Result<Recorded, StoreError> {
-    let line = book::find_line(tx, asked.key).await?.unwrap_or(asked);
-    Ok(Recorded {
-        line,
-        first_time: false,
-        script,
-    })
-}
-
-/// Why a request about a payment is declined, if it is.
-fn refusal(kind: Kind, request: &FollowUp, payment: Option<&PaymentRow>) -> Option<&'static str> {
-    let Some(payment) = payment else {
-        return Some("unknown_payment");
-    };
-    if let Some(code) = payment.script.decline_of(kind) {
-        return Some(code);
-    }
-    if request.amount.currency != payment.currency {
-        return Some("currency_mismatch");
-    }
-    let amount = request.amount.amount;
-    let allowed = match kind {
-        Kind::Capture => !payment.voided && payment.captured == 0 && amount <= payment.amount,
-        Kind::Void => payment.captured == 0,
-        Kind::Refund => amount <= payment.captured - payment.refunded,
-        Kind::Authorize => false,
-    };
-    (!allowed).then_some("not_allowed")
 }
 
 fn unanswered(error: StoreError) -> ProviderError {
@@ -189,7 +91,8 @@ impl PaymentProvider for Sandbox {
         if script == Script::NetworkError {
             return Err(ProviderError::Unreachable("scripted by the token".into()));
         }
-        let recorded = self.record_authorization(request, script).await;
+        let request = request.clone();
+        let recorded = self.teller.run(Asked::Authorize { request, script }).await;
         self.answer(Kind::Authorize, recorded).await
     }
 

@@ -9,32 +9,36 @@ use crate::domain::intent::Intent;
 use crate::domain::ledger::{Account, Booking};
 use crate::domain::operation::OperationId;
 
-/// Books what an operation moved.
-pub(crate) async fn insert_booking(
+/// What an operation of an intent moved.
+pub(crate) type Booked<'a> = (OperationId, &'a Intent, &'a Booking);
+
+/// Books what operations moved.
+pub(crate) async fn insert_bookings(
     tx: &mut Tx,
-    (operation, intent): (OperationId, &Intent),
-    booking: &Booking,
+    booked: &[Booked<'_>],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    ::store::execute!(
+    ::store::insert_many!(
         tx,
-        "INSERT INTO ledger_transactions (id, intent_id, store_id, booked_at)
-         VALUES ($1, $2, $3, $4)",
-        operation,
-        intent.id,
-        intent.store_id,
-        now
+        "INSERT INTO ledger_transactions (id, intent_id, store_id, booked_at)",
+        booked,
+        |(operation, intent, _)| [operation, intent.id, intent.store_id, now]
     )?;
-    let rows: Vec<_> = (1_i64..).zip(booking.entries()).collect();
+    let entries_of = |(operation, intent, booking): &Booked<'_>| {
+        let (operation, store) = (*operation, intent.store_id);
+        let entries = (1_i64..).zip(booking.entries().to_vec());
+        entries.map(move |(number, entry)| (operation, number, store, entry))
+    };
+    let rows: Vec<_> = booked.iter().flat_map(entries_of).collect();
     ::store::insert_many!(
         tx,
         "INSERT INTO ledger_entries
              (transaction_id, entry_no, store_id, account, amount, currency)",
         rows,
-        |(entry_no, entry)| [
+        |(operation, number, store, entry)| [
             operation,
-            *entry_no,
-            intent.store_id,
+            number,
+            store,
             entry.account.as_str(),
             entry.amount.amount,
             entry.amount.currency

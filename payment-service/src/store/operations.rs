@@ -60,20 +60,30 @@ pub(crate) async fn list_of_intent(
     tx: &mut Tx,
     intent: IntentId,
 ) -> Result<Vec<Operation>, StoreError> {
-    let rows = ::store::fetch_all!(
+    list_of_intents(tx, &[intent]).await
+}
+
+/// The operations of several intents, each intent's oldest first.
+pub(crate) async fn list_of_intents(
+    tx: &mut Tx,
+    intents: &[IntentId],
+) -> Result<Vec<Operation>, StoreError> {
+    let rows = ::store::fetch_in!(
         tx,
         Row,
         "SELECT id, intent_id, kind, attempt, amount, currency, state, code, reason,
                 requested_by, request_key, uncertain, sends, asks, sent_at, next_ask_at,
                 created_at, settled_at
-         FROM operations WHERE intent_id = $1 ORDER BY created_at, kind, attempt",
-        intent
+         FROM operations WHERE intent_id IN",
+        intents
     )?;
-    Ok(rows.into_iter().map(Operation::from).collect())
+    let mut operations: Vec<_> = rows.into_iter().map(Operation::from).collect();
+    operations.sort_by_key(|row| (row.created_at, row.kind.as_str(), row.attempt));
+    Ok(operations)
 }
 
 /// Stores new operations.
-pub(crate) async fn insert(tx: &mut Tx, operations: &[Operation]) -> Result<(), StoreError> {
+pub(crate) async fn insert(tx: &mut Tx, operations: &[&Operation]) -> Result<(), StoreError> {
     ::store::insert_many!(
         tx,
         "INSERT INTO operations
@@ -104,24 +114,29 @@ pub(crate) async fn insert(tx: &mut Tx, operations: &[Operation]) -> Result<(), 
     Ok(())
 }
 
-/// Stores what changed in an operation.
-pub(crate) async fn update(tx: &mut Tx, operation: &Operation) -> Result<(), StoreError> {
-    ::store::execute!(
+/// Stores what changed in operations.
+pub(crate) async fn update(tx: &mut Tx, operations: &[&Operation]) -> Result<(), StoreError> {
+    let updated = ::store::update_many!(
         tx,
         "UPDATE operations
-         SET state = $1, code = $2, uncertain = $3, sends = $4, asks = $5, sent_at = $6,
-             next_ask_at = $7, settled_at = $8
-         WHERE id = $9",
-        operation.state.as_str(),
-        &operation.code,
-        operation.uncertain,
-        operation.sends,
-        operation.asks,
-        operation.sent_at,
-        operation.next_ask_at,
-        operation.settled_at,
-        operation.id
+         SET state = new.column2, code = new.column3, uncertain = new.column4,
+             sends = new.column5, asks = new.column6, sent_at = new.column7,
+             next_ask_at = new.column8, settled_at = new.column9",
+        operations,
+        |row| [
+            row.id,
+            row.state.as_str(),
+            &row.code,
+            row.uncertain,
+            row.sends,
+            row.asks,
+            row.sent_at,
+            row.next_ask_at,
+            row.settled_at
+        ],
+        "WHERE operations.id = new.column1"
     )?;
+    debug_assert_eq!(updated, operations.len() as u64, "they were read before");
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! Orders and their intents.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
 use ::store::{StoreError, Tx};
 use common::ids::{IntentId, OrderId, StoreId};
 use common::money::{Currency, Money};
@@ -7,7 +9,7 @@ use common::time::Timestamp;
 
 use super::operations;
 use crate::domain::intent::{Intent, IntentState, Method};
-use crate::domain::payment::{Order, Payment, Step};
+use crate::domain::payment::{Order, Payment};
 
 #[derive(sqlx::FromRow)]
 struct OrderRow {
@@ -82,23 +84,95 @@ struct LockedRow {
     intent: IntentRow,
 }
 
-/// Locks an order, which is remembered from now on even if it has no intent yet.
-pub(crate) async fn lock_order(
+impl LockedRow {
+    fn split(self) -> (Order, Intent) {
+        let order = OrderRow {
+            order_id: self.intent.order_id,
+            voided_at: self.voided_at,
+            cancelled_at: self.cancelled_at,
+            closed_at: self.closed_at,
+        };
+        (order.into(), self.intent.into())
+    }
+}
+
+/// An order that is locked, and its latest payment.
+#[derive(Debug)]
+pub(crate) struct Held {
+    /// The order.
+    pub(crate) order: Order,
+    /// Its latest intent, with everything that was asked for it.
+    pub(crate) latest: Option<Payment>,
+}
+
+/// Locks orders, which are remembered from now on even if they have no intent yet, and reads their
+/// latest payments.
+///
+/// No two transactions wait for each other: each adds its new rows before it locks known ones, both
+/// in the order of ids, and only another's insert can wait for a new row.
+pub(crate) async fn lock_orders(
     tx: &mut Tx,
-    order: OrderId,
+    orders: &BTreeSet<OrderId>,
     now: Timestamp,
-) -> Result<Order, StoreError> {
-    // The update changes nothing; it is what locks a row that is there already.
-    let row = ::store::fetch_one!(
+) -> Result<BTreeMap<OrderId, Held>, StoreError> {
+    let wanted: Vec<_> = orders.iter().collect();
+    let new = ::store::insert_many_returning!(
+        tx,
+        (OrderId,),
+        "INSERT INTO payment_orders (order_id, created_at)",
+        wanted,
+        |id| [id, now],
+        "ON CONFLICT DO NOTHING RETURNING order_id"
+    )?;
+    let new: BTreeSet<_> = new.into_iter().map(|(id,)| id).collect();
+    let known: Vec<_> = orders.difference(&new).collect();
+    let rows = ::store::fetch_in_locked!(
         tx,
         OrderRow,
-        "INSERT INTO payment_orders (order_id, created_at) VALUES ($1, $2)
-         ON CONFLICT (order_id) DO UPDATE SET created_at = payment_orders.created_at
-         RETURNING order_id, voided_at, cancelled_at, closed_at",
-        order,
-        now
+        "SELECT order_id, voided_at, cancelled_at, closed_at
+         FROM payment_orders WHERE order_id IN",
+        known,
+        "ORDER BY order_id"
     )?;
-    Ok(row.into())
+    let locked = rows.into_iter().map(Order::from);
+    let all = new.iter().copied().map(Order::new).chain(locked);
+    let mut held: BTreeMap<_, _> = all
+        .map(|order| {
+            (
+                order.id,
+                Held {
+                    order,
+                    latest: None,
+                },
+            )
+        })
+        .collect();
+    let intents = list_latest_intents(tx, &known).await?;
+    let with_orders = intents.into_iter().filter_map(|intent| {
+        let order = held.get(&intent.order_id)?.order;
+        Some((order, intent))
+    });
+    for payment in complete(tx, with_orders.collect()).await? {
+        if let Some(held) = held.get_mut(&payment.order.id) {
+            held.latest = Some(payment);
+        }
+    }
+    Ok(held)
+}
+
+/// The orders' latest intents.
+async fn list_latest_intents(tx: &mut Tx, orders: &[&OrderId]) -> Result<Vec<Intent>, StoreError> {
+    let rows = ::store::fetch_in!(
+        tx,
+        IntentRow,
+        "SELECT id, order_id, store_id, attempt, command_id, method, amount, currency, state,
+                captured, refunded, decline_code, token, provider_reference, created_at, updated_at
+         FROM intents i
+         WHERE attempt = (SELECT MAX(attempt) FROM intents l WHERE l.order_id = i.order_id)
+           AND order_id IN",
+        orders
+    )?;
+    Ok(rows.into_iter().map(Intent::from).collect())
 }
 
 /// An order's latest intent.
@@ -106,37 +180,20 @@ pub(crate) async fn find_intent_of_order(
     tx: &mut Tx,
     order: OrderId,
 ) -> Result<Option<Intent>, StoreError> {
-    let row = ::store::fetch_optional!(
-        tx,
-        IntentRow,
-        "SELECT id, order_id, store_id, attempt, command_id, method, amount, currency, state,
-                captured, refunded, decline_code, token, provider_reference, created_at, updated_at
-         FROM intents WHERE order_id = $1 ORDER BY attempt DESC LIMIT 1",
-        order
-    )?;
-    Ok(row.map(Intent::from))
+    Ok(list_latest_intents(tx, &[&order]).await?.pop())
 }
 
-/// Completes a locked order's payment.
-pub(crate) async fn get_payment(
+/// Locks the orders of intents and reads their payments, in no order. Intents that are not there
+/// are left out.
+///
+/// As many as a batch has at most, because one statement must lock all orders in the order of their
+/// ids, as every transaction does that locks several.
+pub(crate) async fn lock_payments(
     tx: &mut Tx,
-    order: Order,
-    intent: Intent,
-) -> Result<Payment, StoreError> {
-    let operations = operations::list_of_intent(tx, intent.id).await?;
-    Ok(Payment {
-        order,
-        intent,
-        operations,
-    })
-}
-
-/// Locks the order of an intent and reads its payment.
-pub(crate) async fn lock_payment(
-    tx: &mut Tx,
-    intent: IntentId,
-) -> Result<Option<Payment>, StoreError> {
-    let row = ::store::fetch_optional_locked!(
+    intents: &[IntentId],
+) -> Result<Vec<Payment>, StoreError> {
+    debug_assert!(intents.len() <= ::store::MAX_BATCH, "one statement");
+    let rows = ::store::fetch_in_locked!(
         tx,
         LockedRow,
         "SELECT o.voided_at, o.cancelled_at, o.closed_at,
@@ -144,93 +201,81 @@ pub(crate) async fn lock_payment(
                 i.currency, i.state, i.captured, i.refunded, i.decline_code, i.token,
                 i.provider_reference, i.created_at, i.updated_at
          FROM payment_orders o JOIN intents i ON i.order_id = o.order_id
-         WHERE i.id = $1",
-        intent
+         WHERE i.id IN",
+        intents,
+        "ORDER BY o.order_id"
     )?;
-    match row {
-        None => Ok(None),
-        Some(row) => {
-            let order = OrderRow {
-                order_id: row.intent.order_id,
-                voided_at: row.voided_at,
-                cancelled_at: row.cancelled_at,
-                closed_at: row.closed_at,
-            };
-            get_payment(tx, order.into(), row.intent.into())
-                .await
-                .map(Some)
-        }
-    }
+    complete(tx, rows.into_iter().map(LockedRow::split).collect()).await
 }
 
-/// Stores a new intent.
-pub(crate) async fn insert_intent(tx: &mut Tx, intent: &Intent) -> Result<(), StoreError> {
-    ::store::execute!(
+/// Completes the payments of locked orders.
+async fn complete(tx: &mut Tx, intents: Vec<(Order, Intent)>) -> Result<Vec<Payment>, StoreError> {
+    let ids: Vec<_> = intents.iter().map(|(_, intent)| intent.id).collect();
+    let mut operations: HashMap<_, Vec<_>> = HashMap::with_capacity(ids.len());
+    for operation in operations::list_of_intents(tx, &ids).await? {
+        let of_intent = operations.entry(operation.intent_id).or_default();
+        of_intent.push(operation);
+    }
+    let payments = intents.into_iter().map(|(order, intent)| Payment {
+        operations: operations.remove(&intent.id).unwrap_or_default(),
+        order,
+        intent,
+    });
+    Ok(payments.collect())
+}
+
+/// Stores new intents.
+pub(crate) async fn insert_intents(tx: &mut Tx, intents: &[&Intent]) -> Result<(), StoreError> {
+    ::store::insert_many!(
         tx,
         "INSERT INTO intents
              (id, order_id, store_id, attempt, command_id, method, amount, currency, state,
-              captured, refunded, decline_code, token, provider_reference, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
-        intent.id,
-        intent.order_id,
-        intent.store_id,
-        intent.attempt,
-        &intent.command_id,
-        intent.method.as_str(),
-        intent.amount.amount,
-        intent.amount.currency,
-        intent.state.as_str(),
-        intent.captured,
-        intent.refunded,
-        &intent.decline_code,
-        intent.token.as_ref().map(|token| token.expose()),
-        &intent.provider_reference,
-        intent.created_at,
-        intent.updated_at
+              captured, refunded, decline_code, token, provider_reference, created_at, updated_at)",
+        intents,
+        |intent| [
+            intent.id,
+            intent.order_id,
+            intent.store_id,
+            intent.attempt,
+            &intent.command_id,
+            intent.method.as_str(),
+            intent.amount.amount,
+            intent.amount.currency,
+            intent.state.as_str(),
+            intent.captured,
+            intent.refunded,
+            &intent.decline_code,
+            intent.token.as_ref().map(|token| token.expose()),
+            &intent.provider_reference,
+            intent.created_at,
+            intent.updated_at
+        ]
     )?;
     Ok(())
 }
 
-/// Stores what a step changed in a payment.
-pub(crate) async fn update_payment(
-    tx: &mut Tx,
-    payment: &Payment,
-    step: &Step,
-) -> Result<(), StoreError> {
-    let changed = |ids: &[_]| {
-        let operations = payment.operations.iter();
-        operations
-            .filter(|operation| ids.contains(&operation.id))
-            .cloned()
-            .collect::<Vec<_>>()
-    };
-    operations::insert(tx, &changed(&step.inserted)).await?;
-    for operation in changed(&step.updated) {
-        operations::update(tx, &operation).await?;
-    }
-    if step.intent_changed {
-        update_intent(tx, &payment.intent).await?;
-    }
-    Ok(())
-}
-
-async fn update_intent(tx: &mut Tx, intent: &Intent) -> Result<(), StoreError> {
-    let updated = ::store::execute!(
+/// Stores what changed in intents.
+pub(crate) async fn update_intents(tx: &mut Tx, intents: &[&Intent]) -> Result<(), StoreError> {
+    let updated = ::store::update_many!(
         tx,
         "UPDATE intents
-         SET state = $1, captured = $2, refunded = $3, decline_code = $4, token = $5,
-             provider_reference = $6, updated_at = $7
-         WHERE id = $8",
-        intent.state.as_str(),
-        intent.captured,
-        intent.refunded,
-        &intent.decline_code,
-        intent.token.as_ref().map(|token| token.expose()),
-        &intent.provider_reference,
-        intent.updated_at,
-        intent.id
+         SET state = new.column2, captured = new.column3, refunded = new.column4,
+             decline_code = new.column5, token = new.column6, provider_reference = new.column7,
+             updated_at = new.column8",
+        intents,
+        |intent| [
+            intent.id,
+            intent.state.as_str(),
+            intent.captured,
+            intent.refunded,
+            &intent.decline_code,
+            intent.token.as_ref().map(|token| token.expose()),
+            &intent.provider_reference,
+            intent.updated_at
+        ],
+        "WHERE intents.id = new.column1"
     )?;
-    debug_assert_eq!(updated, 1, "a locked intent is there");
+    debug_assert_eq!(updated, intents.len() as u64, "locked intents are there");
     Ok(())
 }
 
@@ -249,34 +294,34 @@ pub(crate) async fn update_order_voided(
     Ok(())
 }
 
-/// The order was confirmed and is cancelled; its money goes back.
-pub(crate) async fn update_order_cancelled(
+/// The orders were confirmed and are cancelled; their money goes back.
+pub(crate) async fn update_orders_cancelled(
     tx: &mut Tx,
-    order: OrderId,
+    orders: &[OrderId],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    ::store::execute!(
+    ::store::execute_in!(
         tx,
         "UPDATE payment_orders
          SET cancelled_at = COALESCE(cancelled_at, $1), voided_at = COALESCE(voided_at, $1)
-         WHERE order_id = $2",
-        now,
-        order
+         WHERE order_id IN",
+        orders,
+        now
     )?;
     Ok(())
 }
 
-/// The cancelled order was told that it holds no money.
-pub(crate) async fn update_order_closed(
+/// The cancelled orders were told that they hold no money.
+pub(crate) async fn update_orders_closed(
     tx: &mut Tx,
-    order: OrderId,
+    orders: &[OrderId],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    ::store::execute!(
+    ::store::execute_in!(
         tx,
-        "UPDATE payment_orders SET closed_at = $1 WHERE order_id = $2 AND closed_at IS NULL",
-        now,
-        order
+        "UPDATE payment_orders SET closed_at = $1 WHERE closed_at IS NULL AND order_id IN",
+        orders,
+        now
     )?;
     Ok(())
 }

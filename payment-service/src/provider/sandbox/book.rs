@@ -1,5 +1,7 @@
 //! SQL of the sandbox's book.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
 use ::store::{StoreError, Tx};
 use common::money::{Currency, Money};
 use common::time::Timestamp;
@@ -42,8 +44,9 @@ impl Line {
 }
 
 /// A payment that the sandbox authorized.
-#[derive(sqlx::FromRow)]
+#[derive(Debug, sqlx::FromRow)]
 pub(super) struct PaymentRow {
+    pub(super) reference: String,
     pub(super) amount: i64,
     pub(super) currency: Currency,
     #[sqlx(try_from = "String")]
@@ -79,14 +82,22 @@ impl From<LineRow> for Line {
 }
 
 pub(super) async fn find_line(tx: &mut Tx, key: OperationId) -> Result<Option<Line>, StoreError> {
-    let row = ::store::fetch_optional!(
+    Ok(find_lines(tx, &[key]).await?.remove(&key))
+}
+
+/// The lines of those keys that are in the book.
+pub(super) async fn find_lines(
+    tx: &mut Tx,
+    keys: &[OperationId],
+) -> Result<HashMap<OperationId, Line>, StoreError> {
+    let rows = ::store::fetch_in!(
         tx,
         LineRow,
         "SELECT key, kind, reference, amount, currency, decline, done_at
-         FROM sandbox_operations WHERE key = $1",
-        key
+         FROM sandbox_operations WHERE key IN",
+        keys
     )?;
-    Ok(row.map(Line::from))
+    Ok(rows.into_iter().map(|row| (row.key, row.into())).collect())
 }
 
 pub(super) async fn list_lines(
@@ -109,79 +120,91 @@ pub(super) async fn list_lines(
     Ok(rows.into_iter().map(Line::from).collect())
 }
 
-/// Records a request, unless its key is in the book already; says which.
-pub(super) async fn insert_line(
+/// Records requests. Fails with a conflict when another process records one of their keys at the
+/// same time. Give them in the order of keys, so that two such transactions do not wait for each
+/// other.
+pub(super) async fn insert_lines(
     tx: &mut Tx,
-    line: &Line,
-    now: Timestamp,
-) -> Result<bool, StoreError> {
-    let inserted = ::store::execute!(
-        tx,
-        "INSERT INTO sandbox_operations
-             (key, kind, reference, amount, currency, decline, done_at, recorded_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
-        line.key,
-        line.kind.as_str(),
-        &line.reference,
-        line.amount.amount,
-        line.amount.currency,
-        &line.decline,
-        line.done_at,
-        now
-    )?;
-    Ok(inserted == 1)
-}
-
-pub(super) async fn insert_payment(
-    tx: &mut Tx,
-    (reference, amount): (&str, Money),
-    script: Script,
+    lines: &[&Line],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    ::store::execute!(
+    ::store::insert_many!(
         tx,
-        "INSERT INTO sandbox_payments
-             (reference, amount, currency, script, captured, refunded, voided, created_at)
-         VALUES ($1, $2, $3, $4, 0, 0, FALSE, $5)",
-        reference,
-        amount.amount,
-        amount.currency,
-        script.as_str(),
-        now
+        "INSERT INTO sandbox_operations
+             (key, kind, reference, amount, currency, decline, done_at, recorded_at)",
+        lines,
+        |line| [
+            line.key,
+            line.kind.as_str(),
+            &line.reference,
+            line.amount.amount,
+            line.amount.currency,
+            &line.decline,
+            line.done_at,
+            now
+        ]
     )?;
     Ok(())
 }
 
-pub(super) async fn lock_payment(
+pub(super) async fn insert_payments(
     tx: &mut Tx,
-    reference: &str,
-) -> Result<Option<PaymentRow>, StoreError> {
-    ::store::fetch_optional_locked!(
+    payments: &[&PaymentRow],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    ::store::insert_many!(
         tx,
-        PaymentRow,
-        "SELECT amount, currency, script, captured, refunded, voided
-         FROM sandbox_payments WHERE reference = $1",
-        reference
-    )
+        "INSERT INTO sandbox_payments
+             (reference, amount, currency, script, captured, refunded, voided, created_at)",
+        payments,
+        |payment| [
+            &payment.reference,
+            payment.amount,
+            payment.currency,
+            payment.script.as_str(),
+            payment.captured,
+            payment.refunded,
+            payment.voided,
+            now
+        ]
+    )?;
+    Ok(())
 }
 
-pub(super) async fn apply(
+/// Locks those payments that there are, in the order of references.
+pub(super) async fn lock_payments(
     tx: &mut Tx,
-    reference: &str,
-    kind: Kind,
-    amount: i64,
+    references: &BTreeSet<&str>,
+) -> Result<BTreeMap<String, PaymentRow>, StoreError> {
+    let references: Vec<_> = references.iter().collect();
+    let rows = ::store::fetch_in_locked!(
+        tx,
+        PaymentRow,
+        "SELECT reference, amount, currency, script, captured, refunded, voided
+         FROM sandbox_payments WHERE reference IN",
+        references,
+        "ORDER BY reference"
+    )?;
+    let named = rows.into_iter().map(|row| (row.reference.clone(), row));
+    Ok(named.collect())
+}
+
+pub(super) async fn update_payments(
+    tx: &mut Tx,
+    payments: &[&PaymentRow],
 ) -> Result<(), StoreError> {
-    let captured = if kind == Kind::Capture { amount } else { 0 };
-    let refunded = if kind == Kind::Refund { amount } else { 0 };
-    ::store::execute!(
+    ::store::update_many!(
         tx,
         "UPDATE sandbox_payments
-         SET captured = captured + $1, refunded = refunded + $2, voided = voided OR $3
-         WHERE reference = $4",
-        captured,
-        refunded,
-        kind == Kind::Void,
-        reference
+         SET captured = new.column2, refunded = new.column3, voided = new.column4",
+        payments,
+        |payment| [
+            &payment.reference,
+            payment.captured,
+            payment.refunded,
+            payment.voided
+        ],
+        "WHERE sandbox_payments.reference = new.column1"
     )?;
     Ok(())
 }
