@@ -3,6 +3,7 @@
 
 pub(crate) mod account;
 pub(crate) mod authority;
+pub(crate) mod device_label;
 pub(crate) mod email;
 pub(crate) mod password;
 pub(crate) mod progression;

@@ -48,6 +48,9 @@ pub(crate) enum AccountError {
     /// Not there, or none of the caller's business.
     #[error("there is no such account")]
     Unknown,
+    /// The account may do more than the caller.
+    #[error("the account may do more than the caller")]
+    Outranked,
     /// The store asked for is not the caller's.
     #[error("there is no such store")]
     ForeignStore,
@@ -118,6 +121,11 @@ impl From<AccountError> for ApiError {
     fn from(error: AccountError) -> Self {
         match error {
             AccountError::Unknown => Self::not_found("user"),
+            AccountError::Outranked => Self::new(
+                StatusCode::FORBIDDEN,
+                "outranked",
+                "The account may do more than this one.",
+            ),
             AccountError::ForeignStore => Self::not_found("store"),
             AccountError::EmailTaken => {
                 Self::conflict("email_taken", "Another account has this email.")

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use actix_web::web;
+use common::auth::TokenVerifier;
 use common::error::ErrorChain;
 use common::shutdown::Shutdown;
 
@@ -12,7 +13,8 @@ use crate::state::AppState;
 use crate::store::{known_addresses, sessions};
 
 const PURGE_INTERVAL: Duration = Duration::from_secs(3_600);
-const RELOAD_INTERVAL: Duration = Duration::from_secs(30);
+/// Another replica's new key is known, and a withdrawn one no longer used, after this long.
+const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
 const RELEASE_INTERVAL: Duration = Duration::from_secs(5);
 /// How much of the end of the audit trail could be cut off unnoticed.
 const SEAL_INTERVAL: Duration = Duration::from_secs(60);
@@ -20,7 +22,7 @@ const SEAL_INTERVAL: Duration = Duration::from_secs(60);
 const ADDRESS_MEMORY: Duration = Duration::from_secs(90 * 24 * 3_600);
 
 /// Starts all jobs; they end with `shutdown`.
-pub(crate) fn start(state: &web::Data<AppState>, shutdown: &Shutdown) {
+pub(crate) fn start(state: &web::Data<AppState>, verifier: &TokenVerifier, shutdown: &Shutdown) {
     let purge_state = state.clone();
     tokio::spawn(repeat(PURGE_INTERVAL, shutdown.clone(), move || {
         let state = purge_state.clone();
@@ -44,13 +46,14 @@ pub(crate) fn start(state: &web::Data<AppState>, shutdown: &Shutdown) {
             }
         }
     }));
-    let keyring = state.keyring.clone();
+    let (keyring, verifier) = (state.keyring.clone(), verifier.clone());
     tokio::spawn(repeat(RELOAD_INTERVAL, shutdown.clone(), move || {
-        let keyring = keyring.clone();
+        let (keyring, verifier) = (keyring.clone(), verifier.clone());
         async move {
             if let Err(error) = keyring.reload().await {
                 tracing::warn!(error = %ErrorChain(&error), "signing keys could not be read again");
             }
+            verifier.use_keys(&keyring.published());
         }
     }));
 }

@@ -16,6 +16,7 @@ mod events;
 mod hashing;
 mod jobs;
 mod keys;
+mod revocations;
 mod routes;
 mod state;
 mod store;

@@ -10,6 +10,8 @@ use crate::state::AppState;
 mod audit;
 mod internal;
 mod keys;
+mod revocations;
+mod session_list;
 mod sessions;
 mod users;
 
@@ -22,6 +24,11 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>, state: &web::Data<AppSta
         .service(sessions::refresh)
         .service(sessions::log_out)
         .service(sessions::read_me)
+        .service(session_list::list_own)
+        .service(session_list::end_others)
+        .service(session_list::end_one)
+        .service(session_list::list_of)
+        .service(session_list::end_all_of)
         // Before the routes with an id in the same place.
         .service(audit::list)
         .service(audit::export)
@@ -32,7 +39,8 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>, state: &web::Data<AppSta
         // For everybody who verifies tokens.
         .service(keys::jwks)
         // For other services, never through the gateway.
-        .service(internal::issue_token);
+        .service(internal::issue_token)
+        .service(revocations::list);
 }
 
 /// What the OpenAPI document says beside the routes.

@@ -23,6 +23,7 @@ use crate::app::bootstrap::ensure_owner;
 use crate::domain::session::SessionLimits;
 use crate::hashing::Hasher;
 use crate::keys::{InstallationSecret, Keyring, Mint, RefreshTokens};
+use crate::revocations::RevocationList;
 use crate::settings::{self, OwnSettings, TokensSettings};
 use crate::state::AppState;
 use crate::store::audit;
@@ -70,6 +71,9 @@ impl Application {
         let secret =
             InstallationSecret::obtain(&own.keys.encryption_secret, &common.data_dir.join("keys"))?;
         let keyring = Keyring::open(db.clone(), &secret, clock.clone()).await?;
+        let verifier = TokenVerifier::new(keyring.clone(), clock.clone());
+        let revocations = RevocationList::new(db.clone(), clock.clone(), verifier.clone());
+        revocations.reload().await?;
         let shared = shared_counts(&common.redis)?;
         let state = web::Data::new(AppState {
             outbox: Outbox::new(ServiceName::User, &common.events, clock.clone()),
@@ -85,19 +89,21 @@ impl Application {
             hasher: Hasher::new(&own.hashing)?,
             trusted_proxies: own.proxies.trusted,
             service_root: common.auth.service_root_secret,
-            keyring: keyring.clone(),
-            clock: clock.clone(),
+            keyring,
+            revocations: revocations.clone(),
+            clock,
             db,
         });
         ensure_owner(&state, &own.owner, common.profile).await?;
         state.hasher.release_memory();
-        jobs::start(&state, &shutdown);
+        jobs::start(&state, &verifier, &shutdown);
+        tokio::spawn(revocations.run(shutdown.clone()));
         let messaging = events::start(&state, common.events, common.neighbours, &shutdown)?;
 
         let parts = ServerParts {
             settings: common.server,
             health: health(&state.db, &messaging, shared),
-            verifier: TokenVerifier::new(keyring, clock),
+            verifier,
             openapi: routes::openapi(),
         };
         let (routed, endpoints) = (state.clone(), messaging.clone());

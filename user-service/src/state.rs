@@ -9,6 +9,7 @@ use crate::client_address::Network;
 use crate::domain::session::SessionLimits;
 use crate::hashing::Hasher;
 use crate::keys::{Keyring, Mint, RefreshTokens};
+use crate::revocations::RevocationList;
 use crate::throttle::Throttle;
 
 /// The parts of the running service.
@@ -18,6 +19,7 @@ pub(crate) struct AppState {
     pub(crate) outbox: Outbox,
     pub(crate) hasher: Hasher,
     pub(crate) keyring: Keyring,
+    pub(crate) revocations: RevocationList,
     pub(crate) mint: Mint,
     pub(crate) refresh_tokens: RefreshTokens,
     pub(crate) session_limits: SessionLimits,

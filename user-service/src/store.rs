@@ -3,6 +3,8 @@
 pub(crate) mod accounts;
 pub(crate) mod audit;
 pub(crate) mod known_addresses;
+pub(crate) mod revocations;
 mod roles;
+pub(crate) mod session_list;
 pub(crate) mod sessions;
 pub(crate) mod signing_keys;

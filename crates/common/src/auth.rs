@@ -9,6 +9,8 @@ mod extractors;
 mod keys;
 mod permissions;
 mod principal;
+mod revocation_feed;
+mod revocations;
 mod scopes;
 mod service_tokens;
 mod verified;
@@ -23,9 +25,13 @@ pub use extractors::{
 pub use keys::{Jwk, JwkSet, KeySource, KeySourceError, StaticKeys, UserServiceKeys};
 pub use permissions::{Permission, Role, UnknownName, permits};
 pub use principal::{Claims, Delegation, Principal, StoreClaim, StoreScope, TokenType};
+pub use revocation_feed::RevocationFeed;
+pub use revocations::{MAX_TOKEN_LIFE, Revocation, Revocations, RevocationsPage, Revoked};
 pub use scopes::{PermissionScope, permission_scopes};
 pub use service_tokens::{
     ServiceTokenIn, ServiceTokenOut, ServiceTokens, TokenSource, TokenSourceError,
     derive_service_secret,
 };
-pub use verifier::{AUDIENCE, DELEGATED_AUDIENCE, ISSUER, TokenError, TokenVerifier};
+pub use verifier::{
+    AUDIENCE, DELEGATED_AUDIENCE, ISSUER, TokenError, TokenVerifier, WeakTokenVerifier,
+};

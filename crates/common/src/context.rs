@@ -6,7 +6,7 @@
 use std::future::Future;
 use std::net::IpAddr;
 
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{HeaderMap, USER_AGENT};
 
 tokio::task_local! {
     static CURRENT: RequestContext;
@@ -14,6 +14,8 @@ tokio::task_local! {
 
 /// Header that carries the request id.
 pub const REQUEST_ID_HEADER: &str = "x-request-id";
+/// Longer ones are cut.
+const MAX_USER_AGENT_BYTES: usize = 500;
 /// Header in which proxies say whose request they pass on.
 pub const FORWARDED_FOR_HEADER: &str = "x-forwarded-for";
 /// Header of the W3C Trace Context recommendation.
@@ -39,6 +41,8 @@ pub struct Origin {
     pub peer: Option<IpAddr>,
     /// The values of `X-Forwarded-For`, joined by commas.
     pub forwarded_for: String,
+    /// The first 500 bytes of `User-Agent`, if it is ASCII.
+    pub user_agent: String,
 }
 
 impl Origin {
@@ -46,10 +50,18 @@ impl Origin {
     #[must_use]
     pub fn of(peer: Option<IpAddr>, headers: &HeaderMap) -> Self {
         let values = headers.get_all(FORWARDED_FOR_HEADER);
+        let user_agent = headers
+            .get(USER_AGENT)
+            .and_then(|value| value.to_str().ok());
+        let user_agent = user_agent.unwrap_or_default();
         let texts: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
         Self {
             peer,
             forwarded_for: texts.join(","),
+            user_agent: user_agent
+                .get(..MAX_USER_AGENT_BYTES)
+                .unwrap_or(user_agent)
+                .to_owned(),
         }
     }
 }

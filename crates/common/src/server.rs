@@ -239,7 +239,11 @@ fn record(
         .increment(1);
     metrics::histogram!("http_request_duration_seconds", "method" => method.clone(), "route" => route.clone())
         .record(elapsed.as_secs_f64());
-    let probe = matches!(route.as_str(), "/health" | "/ready" | "/metrics");
+    // What is asked every few seconds, whether anything happens or not.
+    let probe = matches!(
+        route.as_str(),
+        "/health" | "/ready" | "/metrics" | "/internal/revocations"
+    );
     let duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
     if probe {
         tracing::debug!(

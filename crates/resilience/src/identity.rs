@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::auth::{ServiceTokens, TokenSource, TokenVerifier, UserServiceKeys};
+use common::auth::{RevocationFeed, ServiceTokens, TokenSource, TokenVerifier, UserServiceKeys};
 use common::clock::Clock;
 use common::settings::CommonSettings;
 
@@ -23,22 +23,19 @@ pub struct Identity {
 
 impl Identity {
     /// The identity of the service `name` (such as `order`): keys and tokens come from the
-    /// user-service of the settings, when they are first needed.
+    /// user-service of the settings, when they are first needed. Until the identity is gone, a task of
+    /// the present runtime learns from there what was revoked.
     #[must_use]
     pub fn of(name: &'static str, settings: &CommonSettings, clock: &Clock) -> Self {
         let client = plain_http(CONNECT_TIMEOUT);
         let base_url = &settings.neighbours.user_url;
         let keys = UserServiceKeys::new(base_url, client.clone());
+        let verifier = TokenVerifier::new(keys, clock.clone());
         let secret = settings.auth.secret_of(name);
-        Self {
-            verifier: TokenVerifier::new(keys, clock.clone()),
-            tokens: Arc::new(ServiceTokens::new(
-                base_url,
-                client,
-                name,
-                secret,
-                clock.clone(),
-            )),
-        }
+        let tokens = ServiceTokens::new(base_url, client.clone(), name, secret, clock.clone());
+        let tokens: Arc<dyn TokenSource> = Arc::new(tokens);
+        let feed = RevocationFeed::new(base_url, client, Arc::clone(&tokens), clock.clone());
+        tokio::spawn(feed.run(verifier.downgrade()));
+        Self { verifier, tokens }
     }
 }

@@ -143,6 +143,7 @@ impl TestIdentity {
             typ,
             roles: Vec::new(),
             stores: StoreClaim::default(),
+            ver: 0,
             azp: None,
             scope: None,
         }

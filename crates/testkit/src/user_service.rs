@@ -1,14 +1,14 @@
 //! A stand-in for user-service: publishes an identity's key and hands out service tokens.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use actix_web::{HttpResponse, ResponseError as _, web};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use common::auth::derive_service_secret;
+use common::auth::{Revocation, RevocationsPage, Revoked, derive_service_secret};
 use common::error::ApiError;
 
 use crate::fake::FakeServer;
@@ -27,6 +27,7 @@ struct State {
     identity: TestIdentity,
     key_requests: AtomicU32,
     token_requests: AtomicU32,
+    revocations: Mutex<Vec<Revocation>>,
 }
 
 #[derive(Deserialize)]
@@ -46,13 +47,15 @@ impl FakeUserService {
             identity: identity.clone(),
             key_requests: AtomicU32::new(0),
             token_requests: AtomicU32::new(0),
+            revocations: Mutex::default(),
         });
         let shared = web::Data::from(Arc::clone(&state));
         let server = FakeServer::start(move |config| {
             config
                 .app_data(shared.clone())
                 .route("/.well-known/jwks.json", web::get().to(keys))
-                .route("/internal/tokens", web::post().to(tokens));
+                .route("/internal/tokens", web::post().to(tokens))
+                .route("/internal/revocations", web::get().to(revocations));
         });
         Self { server, state }
     }
@@ -81,6 +84,16 @@ impl FakeUserService {
         self.state.token_requests.load(Ordering::SeqCst)
     }
 
+    /// Tells whoever asks from now on that this was revoked.
+    ///
+    /// # Panics
+    /// Never: nobody panics while holding the list.
+    pub fn revoke(&self, revoked: Revoked) {
+        let at = common::clock::Clock::system().now();
+        let mut revocations = self.state.revocations.lock().expect("nobody panicked");
+        revocations.push(Revocation { revoked, at });
+    }
+
     /// Stops it, as a crash would.
     pub async fn stop(&self) {
         self.server.stop().await;
@@ -90,6 +103,14 @@ impl FakeUserService {
 async fn keys(state: web::Data<State>) -> HttpResponse {
     state.key_requests.fetch_add(1, Ordering::SeqCst);
     HttpResponse::Ok().json(state.identity.jwks())
+}
+
+async fn revocations(state: web::Data<State>) -> HttpResponse {
+    HttpResponse::Ok().json(RevocationsPage {
+        cursor: String::new(),
+        revocations: state.revocations.lock().expect("nobody panicked").clone(),
+        keys: state.identity.jwks(),
+    })
 }
 
 async fn tokens(

@@ -6,4 +6,4 @@ mod read;
 
 pub(crate) use change::change;
 pub(crate) use create::{NewAccount, create};
-pub(crate) use read::{list, read};
+pub(crate) use read::{list, read, visible};

@@ -10,6 +10,7 @@ use common::time::Timestamp;
 use secrecy::SecretString;
 use store::Tx;
 
+use super::own_sessions;
 use crate::client_address::ClientAddress;
 use crate::domain::account::Account;
 use crate::domain::email::Email;
@@ -156,6 +157,7 @@ async fn open_session(
     };
     let refresh = state.refresh_tokens.first();
     sessions::insert_session(tx, &session).await?;
+    own_sessions::remember_origin(state, tx, session.id).await?;
     sessions::insert_refresh_token(tx, &refresh.hash(), session.id, now).await?;
     let access = state.mint.access(account, session.id)?;
     tracing::info!(user.id = %account.id, session.id = %session.id, "signed in");

@@ -30,6 +30,7 @@ pub(crate) async fn log_out(state: &AppState, logout: Logout) -> Result<(), Sess
     if let Some(session) = session {
         let now = state.clock.now();
         sessions::revoke_session(&mut tx, session, RevokeReason::Logout, now).await?;
+        state.revocations.follows(&mut tx);
         tx.commit().await?;
         tracing::info!(session.id = %session, "signed out");
     }

@@ -55,6 +55,7 @@ async fn try_refresh(state: &AppState, presented: &SecretString) -> Result<Token
             let entry = entry.on("session", stored.session_id);
             let owner = serde_json::json!({"account": stored.user_id});
             audit::record(state, &mut tx, entry.after(owner)).await?;
+            state.revocations.follows(&mut tx);
             tx.commit().await?;
             tracing::warn!(
                 user.id = %stored.user_id,

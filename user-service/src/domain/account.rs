@@ -59,6 +59,11 @@ impl Account {
         }
     }
 
+    /// Whether the other one may do something else, or the same elsewhere.
+    pub(crate) fn grants_differ(&self, other: &Self) -> bool {
+        (&self.roles, &self.stores, self.disabled) != (&other.roles, &other.stores, other.disabled)
+    }
+
     /// The account after the change, one version on.
     pub(crate) fn changed(&self, change: AccountChange, now: Timestamp) -> Self {
         let old = self.clone();

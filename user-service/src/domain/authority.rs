@@ -43,6 +43,16 @@ impl<'a> Authority<'a> {
     }
 }
 
+/// Whether somebody with the roles `one` may look after somebody with the roles `other`: nobody above
+/// themselves. Roles are ordered from the one that may do most.
+pub(crate) fn looks_after(one: &BTreeSet<Role>, other: &BTreeSet<Role>) -> bool {
+    match (one.first(), other.first()) {
+        (Some(highest), Some(other)) => highest <= other,
+        (highest, None) => highest.is_some(),
+        (None, Some(_)) => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use common::clock::Clock;
@@ -50,6 +60,25 @@ mod tests {
     use common::time::Timestamp;
 
     use super::*;
+
+    #[test]
+    fn nobody_looks_after_somebody_above() {
+        let check = |higher: Role, lower: &[Role], expected| {
+            let lower = lower.iter().copied().collect();
+            assert_eq!(
+                looks_after(&[higher].into(), &lower),
+                expected,
+                "{higher} {lower:?}"
+            );
+        };
+        check(Role::Owner, &[Role::Owner], true);
+        check(Role::StoreManager, &[Role::Crew, Role::Kiosk], true);
+        check(Role::StoreManager, &[Role::StoreManager], true);
+        check(Role::StoreManager, &[Role::Crew, Role::AreaManager], false);
+        check(Role::AreaManager, &[Role::Owner], false);
+        check(Role::Crew, &[Role::StoreManager], false);
+        check(Role::Kiosk, &[], true);
+    }
 
     #[test]
     fn nobody_gives_what_they_do_not_have() {

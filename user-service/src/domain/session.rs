@@ -17,6 +17,8 @@ pub(crate) enum RevokeReason {
     Reuse,
     /// The account was disabled.
     Disabled,
+    /// Its person, or somebody who looks after them, ended it from another session.
+    Ended,
 }
 
 impl RevokeReason {
@@ -25,6 +27,7 @@ impl RevokeReason {
             Self::Logout => "logout",
             Self::Reuse => "reuse",
             Self::Disabled => "disabled",
+            Self::Ended => "ended",
         }
     }
 }

@@ -61,6 +61,7 @@ impl Mint {
             sid: Some(session.to_string()),
             roles: account.roles.iter().copied().collect(),
             stores: account.store_claim(),
+            ver: account.version,
             ..self.claims(account.id.to_string(), TokenType::Access)
         };
         self.sign(claims, self.access_life)
@@ -86,6 +87,7 @@ impl Mint {
             typ,
             roles: Vec::new(),
             stores: StoreClaim::default(),
+            ver: 0,
             azp: None,
             scope: None,
         }

@@ -70,6 +70,7 @@ async fn every_route_lets_in_whom_the_table_of_permissions_says() {
     let report = Matrix::new(store, other)
         .known("/internal/events/parked/{id}/redrive", parked)
         .object("/api/users/{id}", own, foreign)
+        .object("/api/users/{id}/sessions", own, foreign)
         .run(&app.client, &document, &people)
         .await;
     report.assert_clean();
@@ -85,6 +86,12 @@ async fn every_route_lets_in_whom_the_table_of_permissions_says() {
          GET /api/users/{id}: users:read, object
          PATCH /api/users/{id}: users:write, object
          GET /.well-known/jwks.json: public, public
+         GET /api/auth/sessions: signed_in, caller
+         DELETE /api/auth/sessions: signed_in, caller
+         DELETE /api/auth/sessions/{id}: signed_in, caller
+         GET /api/users/{id}/sessions: sessions:revoke, object
+         DELETE /api/users/{id}/sessions: sessions:revoke, object
+         GET /internal/revocations: service, chain
          POST /internal/tokens: public, public
          POST /internal/events: service, chain
          GET /internal/events/parked: operator, chain

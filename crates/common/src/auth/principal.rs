@@ -60,6 +60,9 @@ pub struct Claims {
     /// Where the roles hold.
     #[serde(default)]
     pub stores: StoreClaim,
+    /// The version of the account that roles and stores are from; 0 when the token does not say.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub ver: i64,
     /// The application that a delegated token was given to: its client id (OpenID Connect Core 1.0,
     /// section 2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,6 +70,11 @@ pub struct Claims {
     /// The scopes of a delegated token, separated by blanks (RFC 8693, section 4.2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_zero(version: &i64) -> bool {
+    *version == 0
 }
 
 /// The `stores` claim: `"*"` or a list of ids. Absent means none.
@@ -131,6 +139,8 @@ pub struct Principal {
     pub roles: Vec<Role>,
     /// Where the roles hold.
     pub stores: StoreScope,
+    /// The version of the account that roles and stores are from; 0 when the token does not say.
+    pub account_version: i64,
     /// The application that acts for the account, for delegated tokens.
     pub delegation: Option<Delegation>,
 }
@@ -171,8 +181,11 @@ impl From<Claims> for Principal {
     fn from(claims: Claims) -> Self {
         let delegation = Delegation::of(&claims);
         let stores = match claims.stores {
-            // The owner's role holds for the whole chain by definition.
-            _ if claims.roles.contains(&Role::Owner) => StoreScope::All,
+            // The owner's role holds for the whole chain by definition, but an owner may let an
+            // application act in some stores only.
+            _ if claims.roles.contains(&Role::Owner) && claims.typ == TokenType::Access => {
+                StoreScope::All
+            }
             StoreClaim::Text(Star::All) => StoreScope::All,
             StoreClaim::Only(stores) => StoreScope::Only(stores),
         };
@@ -182,6 +195,7 @@ impl From<Claims> for Principal {
             token_type: claims.typ,
             roles: claims.roles,
             stores,
+            account_version: claims.ver,
             delegation,
         }
     }

@@ -1,9 +1,10 @@
 //! Verifies tokens offline, with cached keys.
 
 use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, RwLock, Weak};
 use std::time::Duration;
 
+use actix_web::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
@@ -12,6 +13,7 @@ use serde::Deserialize;
 use super::crypto::install_jwt_crypto;
 use super::keys::{JwkSet, KeySource};
 use super::principal::{Claims, Principal};
+use super::revocations::Revocations;
 use super::verified::{Verified, VerifiedTokens};
 use crate::clock::Clock;
 use crate::error::ApiError;
@@ -41,6 +43,9 @@ pub enum TokenError {
     /// It was good once.
     #[error("the token has expired")]
     Expired,
+    /// It was good, but its session was ended or its account changed.
+    #[error("the token was revoked")]
+    Revoked,
     /// It is not one of ours.
     #[error("the token is not valid: {0}")]
     Invalid(&'static str),
@@ -54,6 +59,11 @@ impl From<TokenError> for ApiError {
         match error {
             TokenError::Missing => Self::unauthenticated("token_missing"),
             TokenError::Expired => Self::unauthenticated("token_expired"),
+            TokenError::Revoked => Self::new(
+                StatusCode::UNAUTHORIZED,
+                "session_ended",
+                "The session has ended or the account has changed; refresh the token or sign in again.",
+            ),
             TokenError::Invalid(_) => Self::unauthenticated("token_invalid").with_cause(error),
             TokenError::KeysUnavailable => {
                 Self::unavailable("keys_unavailable", Duration::from_secs(1)).with_cause(error)
@@ -76,6 +86,7 @@ struct Inner {
     clock: Clock,
     keys: RwLock<Keys>,
     verified: VerifiedTokens,
+    revocations: Revocations,
     /// Held while fetching; when the last fetch failed, if it did.
     fetching: tokio::sync::Mutex<Option<Timestamp>>,
 }
@@ -114,6 +125,18 @@ struct Keys {
     fetched_at: Option<Timestamp>,
 }
 
+/// A verifier that may be gone.
+#[derive(Clone)]
+pub struct WeakTokenVerifier(Weak<Inner>);
+
+impl WeakTokenVerifier {
+    /// The verifier, while somebody uses it.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<TokenVerifier> {
+        self.0.upgrade().map(TokenVerifier)
+    }
+}
+
 impl TokenVerifier {
     /// Verifies with the keys of `source`, fetched when first needed.
     #[must_use]
@@ -124,6 +147,7 @@ impl TokenVerifier {
             clock,
             keys: RwLock::default(),
             verified: VerifiedTokens::default(),
+            revocations: Revocations::default(),
             fetching: tokio::sync::Mutex::default(),
         }))
     }
@@ -148,7 +172,27 @@ impl TokenVerifier {
         if is_new {
             self.0.verified.insert(token, verified);
         }
+        if self.0.revocations.cover(&principal) {
+            return Err(TokenError::Revoked);
+        }
         Ok(principal)
+    }
+
+    /// The sessions and accounts whose tokens are refused. Clones of the verifier share them.
+    #[must_use]
+    pub fn revocations(&self) -> &Revocations {
+        &self.0.revocations
+    }
+
+    /// Puts these keys in the place of those known, as a rotation or a withdrawal does.
+    pub fn use_keys(&self, set: &JwkSet) {
+        self.replace(set, None);
+    }
+
+    /// One that does not keep the verifier alive, for whoever feeds it in the background.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakTokenVerifier {
+        WeakTokenVerifier(Arc::downgrade(&self.0))
     }
 
     /// Whether the key under which a signature was right is still one that signs.
@@ -198,7 +242,7 @@ impl TokenVerifier {
         match self.0.source.fetch().await {
             Ok(set) => {
                 *failed_at = None;
-                self.replace(&set);
+                self.replace(&set, Some(self.0.clock.now()));
             }
             Err(error) => {
                 *failed_at = Some(self.0.clock.now());
@@ -229,12 +273,11 @@ impl TokenVerifier {
             .is_some_and(|fetched| now.since(fetched) < MIN_REFETCH_INTERVAL)
     }
 
-    fn replace(&self, set: &JwkSet) {
+    fn replace(&self, set: &JwkSet, fetched_at: Option<Timestamp>) {
         let usable = set
             .keys
             .iter()
             .filter(|key| key.kty == "OKP" && key.crv == "Ed25519");
-        let fetched_at = Some(self.0.clock.now());
         let mut keys = self
             .0
             .keys
@@ -254,7 +297,8 @@ impl TokenVerifier {
                 Some((jwk.kid.clone(), known))
             })
             .collect();
-        *keys = Keys { by_kid, fetched_at };
+        keys.by_kid = by_kid;
+        keys.fetched_at = fetched_at.or(keys.fetched_at);
     }
 }
 

@@ -59,6 +59,7 @@ impl Issuer {
     fn token(&self, typ: TokenType, subject: &str, stores: StoreClaim, lifetime_s: i64) -> String {
         let now = self.clock.now().as_unix_seconds();
         let claims = Claims {
+            ver: 0,
             iss: ISSUER.to_owned(),
             aud: AUDIENCE.to_owned(),
             sub: subject.to_owned(),

@@ -14,7 +14,7 @@ use crate::domain::authority::Authority;
 use crate::domain::session::RevokeReason;
 use crate::error::AccountError;
 use crate::state::AppState;
-use crate::store::{accounts, sessions};
+use crate::store::{accounts, revocations, sessions};
 
 /// Changes the account, if it still has the version that the change was made from.
 pub(crate) async fn change(
@@ -45,6 +45,10 @@ pub(crate) async fn change(
     }
     if new.disabled && !old.disabled {
         sessions::revoke_sessions_of(&mut tx, id, RevokeReason::Disabled, now).await?;
+    }
+    if new.grants_differ(&old) {
+        revocations::refuse_older_tokens(&mut tx, id, new.version, now).await?;
+        state.revocations.follows(&mut tx);
     }
     let entry = audit::on_account(principal, "account.changed", &new);
     let entry = entry.before(audit::account_state(&old));

@@ -44,7 +44,7 @@ pub(crate) async fn list(
 }
 
 /// The account if the reader may know of it.
-pub(super) async fn visible(
+pub(crate) async fn visible(
     tx: &mut Tx,
     reader: &Account,
     found: Option<Account>,
