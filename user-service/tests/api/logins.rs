@@ -40,7 +40,7 @@ async fn an_access_token_has_exactly_the_agreed_claims() {
     let mut names: Vec<&String> = claims.as_object().unwrap().keys().collect();
     names.sort();
     let expected = [
-        "aud", "exp", "iat", "iss", "jti", "nbf", "roles", "sid", "stores", "sub", "typ",
+        "aud", "exp", "iat", "iss", "jti", "nbf", "roles", "sid", "stores", "sub", "typ", "ver",
     ];
     assert_eq!(names, expected);
     let owner = app.log_in(OWNER, OWNER_PASSWORD).await.expect(200);

@@ -102,6 +102,7 @@ mod tests {
             typ: TokenType::Access,
             roles: vec![Role::Crew],
             stores: StoreClaim::default(),
+            ver: 0,
             azp: None,
             scope: None,
         };
