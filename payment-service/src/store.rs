@@ -1,6 +1,7 @@
 //! SQL. One text for both engines; every function works inside the caller's transaction.
 //!
-//! Whoever changes an order's money first locks its row in `payment_orders`; nothing else is locked.
+//! Whoever changes an order's money first locks its row in `payment_orders`, those of several orders
+//! in the order of their ids.
 
 pub(crate) mod ledger;
 pub(crate) mod listing;
