@@ -35,9 +35,9 @@ impl Shape {
         }
     }
 
-    /// The statement for `rows` rows. It is made of literals and placeholders only.
+    /// The statement for `rows` rows on the engine `E`. It is made of literals and placeholders only.
     #[must_use]
-    pub fn statement(&self, rows: usize) -> AssertSqlSafe<String> {
+    pub fn statement<E: Placeholders>(&self, rows: usize) -> AssertSqlSafe<String> {
         let mut sql = format!("{} VALUES ", self.insert);
         for row in 0..rows {
             for column in 0..self.columns {
@@ -46,13 +46,32 @@ impl Shape {
                     (_, 0) => "), (",
                     _ => ", ",
                 };
-                let number = row * self.columns + column + 1;
-                write!(sql, "{before}${number}").expect("a String takes every write");
+                sql.push_str(before);
+                E::push(&mut sql, row * self.columns + column + 1);
             }
         }
         sql.push_str(") ");
         sql.push_str(self.tail);
         AssertSqlSafe(sql)
+    }
+}
+
+/// How an engine likes the placeholders of a long statement.
+pub trait Placeholders {
+    /// Adds the placeholder with this number, from 1. All before it were added.
+    fn push(sql: &mut String, number: usize);
+}
+
+impl Placeholders for sqlx::Postgres {
+    fn push(sql: &mut String, number: usize) {
+        write!(sql, "${number}").expect("a String takes every write");
+    }
+}
+
+impl Placeholders for sqlx::Sqlite {
+    /// To SQLite `$1` is a name, which it looks for among all names whenever a value is bound.
+    fn push(sql: &mut String, _number: usize) {
+        sql.push('?');
     }
 }
 
@@ -139,8 +158,12 @@ mod tests {
             "ON CONFLICT DO NOTHING",
         );
         assert_eq!(
-            shape.statement(2).0,
+            shape.statement::<sqlx::Postgres>(2).0,
             "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4) ON CONFLICT DO NOTHING"
+        );
+        assert_eq!(
+            shape.statement::<sqlx::Sqlite>(2).0,
+            "INSERT INTO t (a, b) VALUES (?, ?), (?, ?) ON CONFLICT DO NOTHING"
         );
     }
 }

@@ -316,7 +316,7 @@ macro_rules! __execute_rows {
             let shape = const { $crate::bulk::Shape::new($sql, &[$(stringify!($value)),+], $tail) };
             let mut changed = 0;
             for chunk in $crate::bulk::$cut(::std::convert::AsRef::<[_]>::as_ref(&$rows)) {
-                let mut query = $crate::sqlx::query::<$engine>(shape.statement(chunk.len()));
+                let mut query = $crate::sqlx::query::<$engine>(shape.statement::<$engine>(chunk.len()));
                 for $row in chunk {
                     query = query$(.bind($value))+;
                 }
@@ -336,7 +336,7 @@ macro_rules! __fetch_rows {
             let shape = const { $crate::bulk::Shape::new($sql, &[$(stringify!($value)),+], $tail) };
             let mut fetched: ::std::vec::Vec<$row_type> = ::std::vec::Vec::new();
             for chunk in $crate::bulk::$cut(::std::convert::AsRef::<[_]>::as_ref(&$rows)) {
-                let sql = shape.statement(chunk.len());
+                let sql = shape.statement::<$engine>(chunk.len());
                 let mut query = $crate::sqlx::query_as::<$engine, $row_type>(sql);
                 for $row in chunk {
                     query = query$(.bind($value))+;

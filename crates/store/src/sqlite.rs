@@ -52,6 +52,8 @@ impl Sqlite {
             .journal_mode(SqliteJournalMode::Wal)
             // FULL syncs the log at each commit; NORMAL would lose the last ones with the power.
             .synchronous(SqliteSynchronous::Full)
+            // What a savepoint may have to undo is kept in memory, not in a file made for it.
+            .pragma("temp_store", "memory")
             // A log that grew in a bulk load is cut back to this many bytes.
             .pragma("journal_size_limit", "16777216");
         let writer = Writer::open(options, patience).await?;
