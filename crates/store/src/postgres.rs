@@ -50,6 +50,11 @@ impl Postgres {
                 // Waiting longer for a row than a request may take helps nobody.
                 ("lock_timeout", "10s"),
                 ("statement_timeout", "60s"),
+                // A prepared statement keeps its plan. One that was made while a table was nearly
+                // empty would read all of it as it grows, until the server analyses the table.
+                ("enable_seqscan", "off"),
+                // Short statements end before a compiler would have begun.
+                ("jit", "off"),
             ]))
             .await?;
         Ok(Self { pool, options })
