@@ -21,7 +21,7 @@ use syn::{Attribute, FnArg, Ident, ItemFn, Meta, MetaList, Token, Type, parse_ma
 /// a `common::auth::Guard`. The operation gets `security`, `x-permission` and `x-store-scope`; a
 /// public one that reads a token when there is one may bring its own `security`.
 ///
-/// ```ignore
+/// ```text
 /// #[access(query.store_id)]
 /// #[utoipa::path(tag = "orders", responses((status = 200, body = Page<OrderOut>)))]
 /// #[get("/api/orders")]
