@@ -77,7 +77,7 @@ impl From<TokenError> for ApiError {
 /// The algorithm is pinned: `none`, HMAC and every other one are refused whatever the token's
 /// header says (RFC 8725, section 3.1). The header must be the one that user-service writes, with
 /// nothing else in it: `jku`, `jwk`, `x5u` and `crit` are refused, and `kid` only looks up one of the
-/// known keys. A signature that was right is remembered, see [`super::verified`].
+/// known keys. A signature that was right is remembered.
 #[derive(Clone)]
 pub struct TokenVerifier(Arc<Inner>);
 
