@@ -143,11 +143,6 @@ impl Outbox {
         self.insert(tx, &rows).await
     }
 
-    /// Makes the relay look at once. Appending does this by itself when its transaction commits.
-    pub fn wake(&self) {
-        self.0.wake.notify_one();
-    }
-
     pub(crate) fn sleeper(&self) -> &Arc<Notify> {
         &self.0.wake
     }
