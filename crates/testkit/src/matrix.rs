@@ -2,8 +2,8 @@
 //! own store and for a foreign one, and compares who was let in with the table of permissions.
 //!
 //! ```no_run
-//! # async fn test(client: testkit::ApiClient, identity: testkit::TestIdentity) {
-//! # let (own, foreign, order, other) = todo!();
+//! # async fn test(client: testkit::ApiClient, identity: testkit::TestIdentity, own: common::ids::StoreId,
+//! #     foreign: common::ids::StoreId, order: uuid::Uuid, other: uuid::Uuid) {
 //! use testkit::matrix::Matrix;
 //! let document = client.get("/openapi.json").await.expect(200);
 //! let report = Matrix::new(own, foreign)
