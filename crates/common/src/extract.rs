@@ -191,7 +191,12 @@ fn json_error(error: &serde_json::Error, path: &str) -> ApiError {
         serde_json::error::Category::Data => "invalid_type",
         _ => "malformed_json",
     };
-    ApiError::malformed(code, format!("{path}: {reason}"))
+    // What was sent instead may be a password in the wrong place; what is expected never is one.
+    let told = match reason.rsplit_once(", expected ") {
+        Some((_sent, expected)) if code == "invalid_type" => format!("expected {expected}"),
+        _ => reason,
+    };
+    ApiError::malformed(code, format!("{path}: {told}"))
 }
 
 /// A query string, parsed and checked. 400 for what cannot be read, 422 for what is not acceptable.

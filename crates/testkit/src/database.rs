@@ -113,6 +113,30 @@ impl TestDatabase {
         }
     }
 
+    /// Everything that is stored in it, as text: of SQLite the bytes of its files, of PostgreSQL every
+    /// row of every table.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    pub async fn dump(&self) -> String {
+        match &self.place {
+            Place::Folder {
+                _removed_on_drop: folder,
+            } => {
+                let files = std::fs::read_dir(folder.path()).expect("the folder is there");
+                let contents = files.map(|file| {
+                    let path = file.expect("the folder can be read").path();
+                    std::fs::read(path).expect("the database can be read")
+                });
+                let bytes: Vec<u8> = contents.flatten().collect();
+                String::from_utf8_lossy(&bytes).into_owned()
+            }
+            Place::Schema { server, name } => {
+                rows_of(server, name).await.expect("the schema can be read")
+            }
+        }
+    }
+
     /// Opens it.
     ///
     /// # Panics
@@ -150,6 +174,29 @@ impl Drop for TestDatabase {
             eprintln!("the schema of a test stays behind: {error}");
         }
     }
+}
+
+/// Every row of every table of a schema, one on each line.
+async fn rows_of(server: &str, schema: &str) -> Result<String, sqlx::Error> {
+    let mut connection = PgConnection::connect(server).await?;
+    let tables: Vec<(String,)> =
+        sqlx::query_as("SELECT tablename::text FROM pg_tables WHERE schemaname = $1")
+            .bind(schema)
+            .fetch_all(&mut connection)
+            .await?;
+    let mut text = String::new();
+    for (table,) in tables {
+        let sql = format!("SELECT t::text FROM {schema}.{table} t");
+        let rows: Vec<(String,)> = sqlx::query_as(AssertSqlSafe(sql))
+            .fetch_all(&mut connection)
+            .await?;
+        for (row,) in rows {
+            text.push_str(&row);
+            text.push('\n');
+        }
+    }
+    connection.close().await?;
+    Ok(text)
 }
 
 async fn on_server(server: &str, sql: String) -> Result<(), sqlx::Error> {

@@ -1,7 +1,6 @@
-//! Starts the service, signs people in, and captures what the service logs.
+//! Starts the service and signs people in.
 
-use std::io::Write;
-use std::sync::{Arc, LazyLock, Mutex, Once};
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::clock::Clock;
@@ -14,6 +13,8 @@ use tempfile::TempDir;
 use testkit::database::{Profile, TestDatabase, required_address};
 use testkit::{ApiClient, Reply};
 use user_service::startup::Application;
+
+pub(crate) use testkit::logs::so_far as log_so_far;
 
 pub(crate) const OWNER: &str = "owner@maru.local";
 pub(crate) const OWNER_PASSWORD: &str = "the owner's long password";
@@ -42,7 +43,7 @@ impl TestApp {
 
     /// With these variables beside the usual ones.
     pub(crate) async fn start_with(variables: &[(&str, &str)]) -> Self {
-        capture_logs();
+        testkit::logs::capture();
         let database = Arc::new(TestDatabase::create().await);
         let data = Arc::new(tempfile::tempdir().unwrap());
         let mut settings = usual_variables(&database, &data);
@@ -91,6 +92,10 @@ impl TestApp {
     /// A connection of the test's own to the service's database.
     pub(crate) async fn db(&self) -> Db {
         self.database.connect().await
+    }
+
+    pub(crate) fn database(&self) -> &TestDatabase {
+        &self.database
     }
 
     pub(crate) async fn log_in(&self, email: &str, password: &str) -> Reply {
@@ -238,37 +243,4 @@ pub(crate) fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field]
         .as_str()
         .unwrap_or_else(|| panic!("{field} is missing in {value}"))
-}
-
-static LOG: LazyLock<Mutex<Vec<u8>>> = LazyLock::new(Mutex::default);
-
-/// Everything logged by this process so far.
-pub(crate) fn log_so_far() -> String {
-    String::from_utf8_lossy(&LOG.lock().unwrap()).into_owned()
-}
-
-/// Keeps everything that is logged, down to the finest level, but for what the test's own client
-/// says about itself.
-fn capture_logs() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        tracing_subscriber::fmt()
-            .with_env_filter("trace,hyper_util=off,hyper=off,reqwest=off")
-            .with_ansi(false)
-            .with_writer(|| LogWriter)
-            .init();
-    });
-}
-
-struct LogWriter;
-
-impl Write for LogWriter {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        LOG.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }

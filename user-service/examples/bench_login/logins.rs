@@ -1,0 +1,195 @@
+//! Logins: how many, how many at once, how long, and what they leave in memory.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use futures_util::future::join_all;
+use reqwest::StatusCode;
+
+use crate::server::{OWNER, PASSWORD, Server};
+use crate::{Row, hashes};
+
+/// Turns of `argon2` alone and of logins.
+const ROUNDS: usize = 5;
+const ROUND: Duration = Duration::from_secs(4);
+const CLIENTS: usize = 8;
+const AT_ONCE: usize = 500;
+const TIMED: usize = 500;
+const SESSIONS: usize = 10_000;
+/// What one hash at OWASP's floor takes.
+const HASH_MIB: f64 = 19.0;
+
+pub(crate) async fn measure(program: &str) -> anyhow::Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    {
+        let server = Arc::new(Server::start(program, &[]).await?);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let idle = server.memory_mib()?;
+        rows.push(Row::new(
+            "memory, idle",
+            "<= 20 MB",
+            format!("{:.1} MB", idle),
+            idle <= 20.0,
+        ));
+        rows.push(throughput(&server).await?);
+        rows.extend(timing(&server).await?);
+        rows.extend(burst(&server).await?);
+    }
+    rows.push(sessions(program).await?);
+    Ok(rows)
+}
+
+async fn throughput(server: &Arc<Server>) -> anyhow::Result<Row> {
+    let (mut alone, mut logins) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        alone.push(tokio::task::spawn_blocking(|| hashes::per_second(ROUND)).await??);
+        logins.push(logins_per_second(server).await?);
+    }
+    let (alone, logins) = (median(&mut alone)?, median(&mut logins)?);
+    let ratio = 100.0 * logins / alone;
+    Ok(Row::new(
+        "logins per second, of what argon2 alone does",
+        ">= 95 %",
+        format!("{ratio:.1} % ({logins:.1} of {alone:.1})"),
+        ratio >= 95.0,
+    ))
+}
+
+async fn logins_per_second(server: &Arc<Server>) -> anyhow::Result<f64> {
+    let (done, started) = (Arc::new(AtomicU32::new(0)), Instant::now());
+    let clients = (0..CLIENTS).map(|_| {
+        let (server, done) = (Arc::clone(server), Arc::clone(&done));
+        tokio::spawn(async move {
+            while started.elapsed() < ROUND {
+                server.log_in(OWNER, PASSWORD).await?.error_for_status()?;
+                done.fetch_add(1, Ordering::Relaxed);
+            }
+            anyhow::Ok(())
+        })
+    });
+    for client in join_all(clients).await {
+        client??;
+    }
+    Ok(f64::from(done.load(Ordering::Relaxed)) / started.elapsed().as_secs_f64())
+}
+
+/// Wrong passwords of a known and of unknown accounts, in turns.
+async fn timing(server: &Server) -> anyhow::Result<Vec<Row>> {
+    let (mut known, mut unknown) = (Vec::new(), Vec::new());
+    for number in 0..TIMED {
+        known.push(refused_after_ms(server, OWNER).await?);
+        let nobody = format!("nobody-{number}@maru.local");
+        unknown.push(refused_after_ms(server, &nobody).await?);
+    }
+    let (known, unknown) = (median(&mut known)?, median(&mut unknown)?);
+    let difference = (known - unknown).abs();
+    Ok(vec![Row::new(
+        "known or unknown account, wrong password: median differs by",
+        "< 5 ms",
+        format!("{difference:.2} ms ({known:.1}, {unknown:.1})"),
+        difference < 5.0,
+    )])
+}
+
+async fn refused_after_ms(server: &Server, email: &str) -> anyhow::Result<f64> {
+    let started = Instant::now();
+    let answer = server.log_in(email, "a wrong password").await?;
+    let status = answer.status();
+    let _body = answer.bytes().await?;
+    anyhow::ensure!(status == StatusCode::UNAUTHORIZED, "answered {status}");
+    Ok(started.elapsed().as_secs_f64() * 1_000.0)
+}
+
+async fn burst(server: &Arc<Server>) -> anyhow::Result<Vec<Row>> {
+    let processors = u32::try_from(std::thread::available_parallelism()?.get())?;
+    // What the rounds before left goes back to the system after a while.
+    tokio::time::sleep(Duration::from_secs(65)).await;
+    let idle = server.memory_mib()?;
+    let ended = Arc::new(AtomicBool::new(false));
+    let watcher = tokio::spawn(watch_memory(Arc::clone(server), Arc::clone(&ended)));
+    let logins = (0..AT_ONCE).map(|_| {
+        let server = Arc::clone(server);
+        tokio::spawn(async move { server.log_in(OWNER, PASSWORD).await })
+    });
+    let (mut let_in, mut told_to_wait, mut wrong) = (0, 0, 0);
+    for login in join_all(logins).await {
+        match login? {
+            Ok(answer) if answer.status() == StatusCode::OK => let_in += 1,
+            Ok(answer)
+                if answer.status() == StatusCode::SERVICE_UNAVAILABLE
+                    && answer.headers().contains_key("retry-after") =>
+            {
+                told_to_wait += 1;
+            }
+            Ok(_) | Err(_) => wrong += 1,
+        }
+    }
+    ended.store(true, Ordering::Relaxed);
+    let most = watcher.await??;
+    let limit = idle + f64::from(processors) * HASH_MIB;
+    Ok(vec![
+        Row::new(
+            "500 logins at once: memory",
+            format!("<= {:.1} MB", limit),
+            format!("{:.1} MB (idle {:.1})", most, idle),
+            most <= limit,
+        ),
+        Row::new(
+            "500 logins at once: neither 200 nor 503 with Retry-After",
+            "0",
+            format!("{wrong} ({let_in} and {told_to_wait})"),
+            wrong == 0 && let_in > 0 && told_to_wait > 0,
+        ),
+    ])
+}
+
+async fn watch_memory(server: Arc<Server>, ended: Arc<AtomicBool>) -> anyhow::Result<f64> {
+    let mut most: f64 = 0.0;
+    while !ended.load(Ordering::Relaxed) {
+        most = most.max(server.memory_mib()?);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(most)
+}
+
+/// With cheap hashes, because it is about what sessions leave behind.
+async fn sessions(program: &str) -> anyhow::Result<Row> {
+    let cheap = [
+        ("USER__HASHING__MEMORY_KIB", "8192"),
+        ("USER__HASHING__PASSES", "1"),
+    ];
+    let server = Arc::new(Server::start(program, &cheap).await?);
+    let left = Arc::new(AtomicU32::new(u32::try_from(SESSIONS)?));
+    let clients = (0..CLIENTS).map(|_| {
+        let (server, left) = (Arc::clone(&server), Arc::clone(&left));
+        tokio::spawn(async move {
+            let take = |left: u32| left.checked_sub(1);
+            while left
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+                .is_ok()
+            {
+                server.open_session().await?;
+            }
+            anyhow::Ok(())
+        })
+    });
+    for client in join_all(clients).await {
+        client??;
+    }
+    tokio::time::sleep(Duration::from_secs(65)).await;
+    let memory = server.memory_mib()?;
+    Ok(Row::new(
+        format!("memory with {SESSIONS} sessions"),
+        "<= 40 MB",
+        format!("{memory:.1} MB"),
+        memory <= 40.0,
+    ))
+}
+
+fn median(values: &mut [f64]) -> anyhow::Result<f64> {
+    values.sort_by(f64::total_cmp);
+    let middle = values.get(values.len() / 2);
+    middle.copied().context("nothing was measured")
+}

@@ -1,0 +1,109 @@
+//! The user-service under measurement, as a process of its own.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+pub(crate) const OWNER: &str = "owner@maru.local";
+pub(crate) const PASSWORD: &str = "the owner's long password";
+
+/// A running user-service; it is killed with this value.
+pub(crate) struct Server {
+    child: Child,
+    url: String,
+    http: reqwest::Client,
+    _data: TempDir,
+}
+
+impl Server {
+    /// Starts it with these settings and waits until it is ready.
+    pub(crate) async fn start(program: &str, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let data = tempfile::tempdir()?;
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let database = format!("sqlite://{}/user.db?mode=rwc", data.path().display());
+        let child = Command::new(program)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("MARU_DATA", data.path())
+            .env("DATABASE_URL", database)
+            .env("MARU_OWNER_PASSWORD", PASSWORD)
+            .env("USER__SERVER__PORT", port.to_string())
+            // The measurement guesses passwords on purpose.
+            .env("USER__THROTTLE__PAIR_FREE", "1000000")
+            .env("USER__THROTTLE__ADDRESS_FREE", "1000000")
+            .env("USER__THROTTLE__ACCOUNT_FREE", "1000000")
+            .envs(settings.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .with_context(|| format!("{program} cannot be started"))?;
+        let http = resilience::plain_http(Duration::from_secs(60));
+        let server = Self {
+            child,
+            url: format!("http://127.0.0.1:{port}"),
+            http,
+            _data: data,
+        };
+        server.wait_until_ready().await?;
+        Ok(server)
+    }
+
+    async fn wait_until_ready(&self) -> anyhow::Result<()> {
+        let give_up = Instant::now() + Duration::from_secs(20);
+        loop {
+            let answer = self.http.get(format!("{}/ready", self.url)).send().await;
+            if answer.is_ok_and(|answer| answer.status() == StatusCode::OK) {
+                return Ok(());
+            }
+            anyhow::ensure!(Instant::now() < give_up, "user-service does not get ready");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub(crate) async fn log_in(
+        &self,
+        email: &str,
+        password: &str,
+    ) -> anyhow::Result<reqwest::Response> {
+        let body = json!({"email": email, "password": password});
+        let request = self.http.post(format!("{}/api/auth/login", self.url));
+        Ok(request.json(&body).send().await?)
+    }
+
+    /// Signs the owner in and uses the token once.
+    pub(crate) async fn open_session(&self) -> anyhow::Result<()> {
+        let answer = self.log_in(OWNER, PASSWORD).await?.error_for_status()?;
+        let tokens: Value = answer.json().await?;
+        let token = tokens.get("access_token").and_then(Value::as_str);
+        let request = self.http.get(format!("{}/api/auth/me", self.url));
+        let answer = request
+            .bearer_auth(token.unwrap_or_default())
+            .send()
+            .await?;
+        answer.error_for_status()?;
+        Ok(())
+    }
+
+    /// Resident memory, in MiB.
+    pub(crate) fn memory_mib(&self) -> anyhow::Result<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().nth(1));
+        let kib: f64 = kib.context("no VmRSS: user-service has ended")?.parse()?;
+        Ok(kib / 1_024.0)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already; there is nobody to tell.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
