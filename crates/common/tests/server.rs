@@ -97,6 +97,22 @@ impl Running {
 }
 
 #[tokio::test]
+async fn a_body_of_the_wrong_type_is_told_what_is_expected_and_not_what_was_sent() {
+    let running = Running::start(true);
+    for body in [json!("open sesame"), json!({"number": "open sesame"})] {
+        let detail = running
+            .client
+            .post("/double", &body)
+            .await
+            .expect_problem(400, "invalid_type")
+            .detail;
+        assert!(detail.contains("expected"), "{detail}");
+        assert!(!detail.contains("sesame"), "{detail}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn bodies_are_understood_or_refused_with_a_reason() {
     let running = Running::start(true);
     let client = &running.client;
