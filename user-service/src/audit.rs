@@ -43,6 +43,12 @@ impl Actor {
     }
 }
 
+impl From<UserId> for Actor {
+    fn from(user: UserId) -> Self {
+        Self::User(user)
+    }
+}
+
 impl From<&Principal> for Actor {
     fn from(principal: &Principal) -> Self {
         match (principal.token_type, principal.subject.parse()) {

@@ -3,8 +3,15 @@
 
 pub(crate) mod account;
 pub(crate) mod authority;
+pub(crate) mod device;
 pub(crate) mod device_label;
 pub(crate) mod email;
+pub(crate) mod invitation;
+pub(crate) mod link;
+pub(crate) mod locale;
 pub(crate) mod password;
+pub(crate) mod pin;
 pub(crate) mod progression;
+pub(crate) mod recovery_code;
 pub(crate) mod session;
+pub(crate) mod totp;

@@ -1,11 +1,14 @@
 //! Errors of the use cases, and what a client sees of each.
 
+mod credentials;
+
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use common::error::ApiError;
 use store::StoreError;
 
+pub(crate) use self::credentials::CredentialError;
 use crate::app::log_in::BUSY_RETRY_AFTER;
 use crate::domain::authority::NotHeld;
 use crate::hashing::{Busy, HashingError};
@@ -59,6 +62,9 @@ pub(crate) enum AccountError {
     /// The change was made from another version.
     #[error("the account has changed meanwhile")]
     Changed,
+    /// The person's data was removed, for good.
+    #[error("the account was erased")]
+    Erased,
     #[error("the chain needs an owner")]
     LastOwner,
     #[error(transparent)]
@@ -134,6 +140,7 @@ impl From<AccountError> for ApiError {
                 "version_conflict",
                 "The account has changed meanwhile; read it again.",
             ),
+            AccountError::Erased => credentials::erased(),
             AccountError::LastOwner => Self::conflict(
                 "last_owner",
                 "The chain needs at least one owner who is not disabled.",

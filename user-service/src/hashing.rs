@@ -104,6 +104,11 @@ impl Hasher {
         Ok(Turn { inner, turn, place })
     }
 
+    /// A hash that no password matches.
+    pub(crate) fn unmatched(&self) -> &str {
+        &self.0.dummy
+    }
+
     /// Gives memory back to the system that no hash has needed since the last call.
     pub(crate) fn release_unused_memory(&self) {
         self.0.memory.release_unused();

@@ -6,11 +6,16 @@ use std::time::Duration;
 use actix_web::web;
 use common::auth::TokenVerifier;
 use common::error::ErrorChain;
+use common::settings::Profile;
 use common::shutdown::Shutdown;
+use contracts::events::MailRequested;
 
 use crate::app::audit_trail;
+use crate::app::passwords;
 use crate::state::AppState;
-use crate::store::{known_addresses, sessions};
+use crate::store::{
+    development_mails, factors, invitations, known_addresses, link_tokens, sessions,
+};
 
 const PURGE_INTERVAL: Duration = Duration::from_secs(3_600);
 /// Another replica's new key is known, and a withdrawn one no longer used, after this long.
@@ -18,6 +23,10 @@ const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
 const RELEASE_INTERVAL: Duration = Duration::from_secs(5);
 /// How much of the end of the audit trail could be cut off unnoticed.
 const SEAL_INTERVAL: Duration = Duration::from_secs(60);
+/// A forgotten password that no replica was told of is looked up after this long.
+const RESET_INTERVAL: Duration = Duration::from_secs(5);
+/// An invitation that ran out is shown, and can be sent again, for this long.
+const INVITATION_MEMORY: Duration = Duration::from_secs(30 * 24 * 3_600);
 /// An address not used for this long is a stranger's again.
 const ADDRESS_MEMORY: Duration = Duration::from_secs(90 * 24 * 3_600);
 
@@ -32,6 +41,7 @@ pub(crate) fn start(state: &web::Data<AppState>, verifier: &TokenVerifier, shutd
             }
         }
     }));
+    tokio::spawn(send_resets(state.clone(), shutdown.clone()));
     let hasher = state.hasher.clone();
     tokio::spawn(repeat(RELEASE_INTERVAL, shutdown.clone(), move || {
         hasher.release_unused_memory();
@@ -76,6 +86,33 @@ async fn repeat<F: Future<Output = ()>>(
     }
 }
 
+/// Looks forgotten passwords up when one is written down, and now and then what a crash left behind.
+/// Mails that were handed over are forgotten at the same time: links in them let their holder in.
+async fn send_resets(state: web::Data<AppState>, shutdown: Shutdown) {
+    while !shutdown.is_triggered() {
+        if let Err(error) = passwords::send_waiting(&state).await {
+            tracing::warn!(error = %ErrorChain(&error), "forgotten passwords could not be looked up");
+        }
+        if let Err(error) = forget_sent_mails(&state).await {
+            tracing::warn!(error = %ErrorChain(&error), "sent mails could not be forgotten");
+        }
+        tokio::select! {
+            () = shutdown.triggered() => {}
+            () = state.reset_requests.notified() => {}
+            () = tokio::time::sleep(RESET_INTERVAL) => {}
+        }
+    }
+}
+
+async fn forget_sent_mails(state: &AppState) -> Result<(), store::StoreError> {
+    let mut tx = state.db.begin().await?;
+    state.outbox.forget_sent::<MailRequested>(&mut tx).await?;
+    if state.profile == Profile::Production {
+        development_mails::delete_all(&mut tx).await?;
+    }
+    tx.commit().await
+}
+
 /// Deletes sessions that have ended, with their tokens, and forgets addresses not seen for long.
 pub(crate) async fn purge(state: &AppState) -> Result<(), store::StoreError> {
     let now = state.clock.now();
@@ -83,8 +120,15 @@ pub(crate) async fn purge(state: &AppState) -> Result<(), store::StoreError> {
     let idle = now.minus(state.session_limits.idle);
     let ended = sessions::delete_ended(&mut tx, now, idle).await?;
     let unseen = known_addresses::delete_unseen(&mut tx, now.minus(ADDRESS_MEMORY)).await?;
+    let credentials = [
+        link_tokens::delete_expired(&mut tx, now).await?,
+        factors::delete_expired(&mut tx, now).await?,
+        development_mails::delete_expired(&mut tx, now).await?,
+        invitations::delete_expired(&mut tx, now.minus(INVITATION_MEMORY)).await?,
+    ];
     tx.commit().await?;
     tracing::debug!(
+        credentials.deleted = credentials.iter().sum::<u64>(),
         sessions.deleted = ended,
         addresses.deleted = unseen,
         "purged"

@@ -1,15 +1,20 @@
 //! Secrets of this service: the installation's own, the keys that sign tokens, and refresh tokens.
 
+mod factors;
 mod installation;
 mod keyring;
 mod mint;
+mod opaque_token;
 mod refresh_token;
 mod seal;
 
+pub(crate) use factors::FactorKeys;
 pub(crate) use installation::InstallationSecret;
 pub(crate) use keyring::Keyring;
 pub(crate) use mint::{Mint, MintError, Minted};
+pub(crate) use opaque_token::{OpaqueToken, TokenKind};
 pub(crate) use refresh_token::{RefreshToken, RefreshTokens};
+pub(crate) use seal::Unsealable;
 
 /// Random bytes from the operating system.
 pub(crate) fn random<const N: usize>() -> [u8; N] {

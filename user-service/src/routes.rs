@@ -1,6 +1,7 @@
 //! The whole route list.
 
 use actix_web::web;
+use common::settings::Profile;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -8,19 +9,31 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::state::AppState;
 
 mod audit;
+mod dev_outbox;
+mod devices;
+mod emails;
 mod internal;
+mod invitations;
 mod keys;
+mod mfa;
+mod passwords;
+mod pins;
+mod privacy;
+mod profile;
 mod revocations;
 mod session_list;
 mod sessions;
 mod users;
 
-/// Registers every route.
+/// Registers every route. Fixed paths stand before those with an id in the same place.
 pub(crate) fn configure(config: &mut ServiceConfig<'_>, state: &web::Data<AppState>) {
+    config.app_data(state.clone());
+    own_account(config);
+    others_accounts(config);
     config
-        .app_data(state.clone())
         // For people and terminals, through the gateway.
         .service(sessions::log_in)
+        .service(mfa::log_in)
         .service(sessions::refresh)
         .service(sessions::log_out)
         .service(sessions::read_me)
@@ -36,11 +49,52 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>, state: &web::Data<AppSta
         .service(users::list)
         .service(users::read)
         .service(users::change)
+        .service(privacy::export)
+        .service(privacy::erase)
         // For everybody who verifies tokens.
         .service(keys::jwks)
         // For other services, never through the gateway.
         .service(internal::issue_token)
         .service(revocations::list);
+    if state.profile == Profile::Development {
+        config.service(dev_outbox::list);
+    }
+}
+
+/// What people do about their own account.
+fn own_account(config: &mut ServiceConfig<'_>) {
+    config
+        .service(profile::change)
+        .service(privacy::export_own)
+        .service(passwords::forgot)
+        .service(passwords::reset)
+        .service(passwords::change)
+        .service(emails::ask_verification)
+        .service(emails::ask_change)
+        .service(emails::verify)
+        .service(mfa::read)
+        .service(mfa::enrol)
+        .service(mfa::confirm)
+        .service(mfa::disable)
+        .service(mfa::renew_recovery_codes)
+        .service(pins::choose)
+        .service(pins::give_up)
+        .service(pins::people)
+        .service(pins::take_turn)
+        .service(invitations::accept);
+}
+
+/// What owners and managers do about the accounts and terminals of others. Fixed paths: they stand
+/// before those with an id in the same place.
+fn others_accounts(config: &mut ServiceConfig<'_>) {
+    config
+        .service(invitations::invite)
+        .service(invitations::list)
+        .service(invitations::resend)
+        .service(invitations::take_back)
+        .service(devices::register)
+        .service(devices::list)
+        .service(devices::revoke);
 }
 
 /// What the OpenAPI document says beside the routes.

@@ -27,6 +27,12 @@ pub struct OwnSettings {
     pub hashing: HashingSettings,
     /// Delays after failed logins.
     pub throttle: ThrottleSettings,
+    /// Links in mails.
+    pub links: LinksSettings,
+    /// Second factors.
+    pub mfa: MfaSettings,
+    /// Terminals at which people take turns.
+    pub devices: DevicesSettings,
     /// Who may say where a request came from.
     pub proxies: ProxiesSettings,
 }
@@ -99,6 +105,57 @@ pub struct ThrottleSettings {
     pub forget_minutes: u64,
 }
 
+/// Links in mails: where they lead and how long they are good.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinksSettings {
+    /// Where people reach the system with a browser.
+    pub base_url: String,
+    /// Life of an invitation, in hours.
+    pub invitation_hours: u32,
+    /// Life of a link that proves an address, in hours.
+    pub verification_hours: u32,
+    /// Life of a link that sets a new password, in minutes.
+    pub reset_minutes: u32,
+}
+
+/// Second factors at logins.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MfaSettings {
+    /// When owners and managers need one.
+    pub require_for_managers: MfaRequirement,
+    /// How long a login waits for one, in seconds.
+    pub challenge_seconds: u32,
+}
+
+/// When owners and managers need a second factor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MfaRequirement {
+    /// They may have one.
+    Never,
+    /// On the production profile.
+    Production,
+    /// On every profile.
+    Always,
+}
+
+/// What holds of second factors in this installation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MfaPolicy {
+    pub(crate) required_for_managers: bool,
+    pub(crate) challenge_life: Duration,
+}
+
+/// Terminals at which people of a store take turns.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DevicesSettings {
+    /// Life of a session opened with a PIN, in minutes.
+    pub pin_session_minutes: u32,
+}
+
 /// Who may say where a request came from.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -153,6 +210,24 @@ pub fn faults(settings: &Loaded<OwnSettings>) -> Vec<String> {
         "throttle.first_delay_ms and throttle.max_delay_seconds must be at least 1 and \
          throttle.forget_minutes longer than throttle.max_delay_seconds",
     );
+    let links = &own.links;
+    let web = ["http://", "https://"];
+    require(
+        web.iter().any(|scheme| links.base_url.starts_with(scheme)),
+        "links.base_url must begin with http:// or https://",
+    );
+    require(
+        (1..=720).contains(&links.invitation_hours)
+            && (1..=168).contains(&links.verification_hours)
+            && (5..=60).contains(&links.reset_minutes),
+        "links.invitation_hours must be from 1 to 720, links.verification_hours from 1 to 168, \
+         links.reset_minutes from 5 to 60",
+    );
+    require(
+        (60..=900).contains(&own.mfa.challenge_seconds)
+            && (5..=720).contains(&own.devices.pin_session_minutes),
+        "mfa.challenge_seconds must be from 60 to 900 and devices.pin_session_minutes from 5 to 720",
+    );
     let secret = own.keys.encryption_secret.expose_secret();
     require(
         secret.is_empty() || secret.chars().count() >= MIN_SECRET_CHARACTERS,
@@ -170,6 +245,25 @@ fn root_is_acceptable(common: &CommonSettings) -> bool {
     let root = common.auth.service_root_secret.expose_secret();
     common.profile == Profile::Development
         || (root != DEVELOPMENT_ROOT_SECRET && root.chars().count() >= MIN_SECRET_CHARACTERS)
+}
+
+impl MfaSettings {
+    pub(crate) fn policy(&self, profile: Profile) -> MfaPolicy {
+        MfaPolicy {
+            required_for_managers: match self.require_for_managers {
+                MfaRequirement::Never => false,
+                MfaRequirement::Production => profile == Profile::Production,
+                MfaRequirement::Always => true,
+            },
+            challenge_life: Duration::from_secs(self.challenge_seconds.into()),
+        }
+    }
+}
+
+impl DevicesSettings {
+    pub(crate) fn pin_session_life(&self) -> Duration {
+        Duration::from_secs(u64::from(self.pin_session_minutes) * 60)
+    }
 }
 
 impl TokensSettings {

@@ -22,7 +22,7 @@ use crate::app::audit_trail;
 use crate::app::bootstrap::ensure_owner;
 use crate::domain::session::SessionLimits;
 use crate::hashing::Hasher;
-use crate::keys::{InstallationSecret, Keyring, Mint, RefreshTokens};
+use crate::keys::{FactorKeys, InstallationSecret, Keyring, Mint, RefreshTokens};
 use crate::revocations::RevocationList;
 use crate::settings::{self, OwnSettings, TokensSettings};
 use crate::state::AppState;
@@ -77,6 +77,12 @@ impl Application {
         let shared = shared_counts(&common.redis)?;
         let state = web::Data::new(AppState {
             outbox: Outbox::new(ServiceName::User, &common.events, clock.clone()),
+            profile: common.profile,
+            links: own.links,
+            mfa: own.mfa.policy(common.profile),
+            factors: FactorKeys::new(&secret),
+            pin_session_life: own.devices.pin_session_life(),
+            reset_requests: Arc::default(),
             mint: Mint::new(keyring.clone(), clock.clone(), &own.tokens),
             refresh_tokens: RefreshTokens::new(&secret),
             session_limits: session_limits(&own.tokens),

@@ -1,15 +1,21 @@
 //! What every use case works with.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use common::clock::Clock;
+use common::settings::Profile;
 use messaging::Outbox;
 use secrecy::SecretString;
 use store::Db;
+use tokio::sync::Notify;
 
 use crate::client_address::Network;
 use crate::domain::session::SessionLimits;
 use crate::hashing::Hasher;
-use crate::keys::{Keyring, Mint, RefreshTokens};
+use crate::keys::{FactorKeys, Keyring, Mint, RefreshTokens};
 use crate::revocations::RevocationList;
+use crate::settings::{LinksSettings, MfaPolicy};
 use crate::throttle::Throttle;
 
 /// The parts of the running service.
@@ -17,6 +23,15 @@ pub(crate) struct AppState {
     pub(crate) db: Db,
     pub(crate) clock: Clock,
     pub(crate) outbox: Outbox,
+    /// What a development installation shows and a production one never does.
+    pub(crate) profile: Profile,
+    pub(crate) links: LinksSettings,
+    pub(crate) mfa: MfaPolicy,
+    pub(crate) factors: FactorKeys,
+    /// How long a session opened with a PIN lasts.
+    pub(crate) pin_session_life: Duration,
+    /// Somebody forgot a password.
+    pub(crate) reset_requests: Arc<Notify>,
     pub(crate) hasher: Hasher,
     pub(crate) keyring: Keyring,
     pub(crate) revocations: RevocationList,

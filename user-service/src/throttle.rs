@@ -1,4 +1,4 @@
-//! Delays after failed logins, so that passwords cannot be guessed in bulk and nobody can lock
+//! Delays after failed logins and other guesses, so that passwords cannot be guessed in bulk and nobody can lock
 //! somebody else out.
 //!
 //! Failures are counted three times: for the account at this address, for this address, and for the
@@ -30,18 +30,49 @@ use crate::settings::ThrottleSettings;
 const KEY_BYTES: usize = 16;
 const SCOPES: usize = 3;
 
-/// One try to log in, without anything that tells who tried.
+/// What is tried; failures at one door do not count at another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// A password, by somebody who is not signed in.
+    Login,
+    /// Asking for a mail that sets a new password; every try counts as a failure.
+    Reset,
+    /// Asking for another mail, by somebody who is signed in; every try counts as a failure.
+    Mail,
+    /// The own password once more, by somebody who is signed in.
+    Reauth,
+    /// A second factor.
+    SecondFactor,
+    /// A PIN; the terminal is the address.
+    Pin,
+}
+
+impl Door {
+    /// Stands before the names of the counts.
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Login => "",
+            Self::Reset => "reset ",
+            Self::Mail => "mail ",
+            Self::Reauth => "reauth ",
+            Self::SecondFactor => "second factor ",
+            Self::Pin => "pin ",
+        }
+    }
+}
+
+/// One try, without anything that tells who tried.
 #[derive(Clone, Debug)]
 pub(crate) struct Attempt {
     /// Account at address, address, account.
     keys: [String; SCOPES],
+    address_key: String,
 }
 
 impl Attempt {
     /// The address' blinded form, under which the database remembers it.
     pub(crate) fn address_key(&self) -> &str {
-        let [_, address, _] = &self.keys;
-        address
+        &self.address_key
     }
 }
 
@@ -95,19 +126,31 @@ impl Throttle {
 
     /// A try of the account with this folded email from this address.
     pub(crate) fn attempt(&self, email_key: &str, address: ClientAddress) -> Attempt {
-        let address = address.group();
-        let blind = |scope: &str, parts: [&str; 2]| {
-            let text = format!("{scope}\n{}\n{}", parts[0], parts[1]);
-            let tag = hmac::sign(&self.0.blinding_key, text.as_bytes());
-            hex(tag.as_ref().get(..KEY_BYTES).unwrap_or_default())
-        };
+        self.attempt_at(Door::Login, email_key, address.group())
+    }
+
+    /// A try at some door, of `account` from `address`, whatever names the two there.
+    pub(crate) fn attempt_at(
+        &self,
+        door: Door,
+        account: &str,
+        address: impl AsRef<str>,
+    ) -> Attempt {
+        let (prefix, address) = (door.prefix(), address.as_ref());
         Attempt {
             keys: [
-                blind("pair", [email_key, &address]),
-                blind("address", ["", &address]),
-                blind("account", [email_key, ""]),
+                self.blind(&format!("{prefix}pair"), account, address),
+                self.blind(&format!("{prefix}address"), "", address),
+                self.blind(&format!("{prefix}account"), account, ""),
             ],
+            address_key: self.blind("address", "", address),
         }
+    }
+
+    fn blind(&self, scope: &str, account: &str, address: &str) -> String {
+        let text = format!("{scope}\n{account}\n{address}");
+        let tag = hmac::sign(&self.0.blinding_key, text.as_bytes());
+        hex(tag.as_ref().get(..KEY_BYTES).unwrap_or_default())
     }
 
     /// How long this try has to wait.
@@ -228,6 +271,36 @@ mod tests {
         assert_eq!(waits.at_unknown_address, Some(Duration::from_secs(1)));
         let elsewhere = throttle.attempt("kim@maru.local", address(2));
         assert_eq!(throttle.waits(&elsewhere).await, Waits::default());
+    }
+
+    #[tokio::test]
+    async fn failures_at_one_door_do_not_count_at_another() {
+        let (throttle, _clock) = throttle();
+        let at = |door| throttle.attempt_at(door, "kim@maru.local", address(1).group());
+        for _ in 0..6 {
+            throttle.failed(&at(Door::SecondFactor)).await;
+        }
+        assert!(
+            throttle
+                .waits(&at(Door::SecondFactor))
+                .await
+                .always
+                .is_some()
+        );
+        for door in [
+            Door::Login,
+            Door::Reset,
+            Door::Mail,
+            Door::Reauth,
+            Door::Pin,
+        ] {
+            assert_eq!(
+                throttle.waits(&at(door)).await,
+                Waits::default(),
+                "{door:?}"
+            );
+            assert_eq!(at(door).address_key(), at(Door::Login).address_key());
+        }
     }
 
     #[test]

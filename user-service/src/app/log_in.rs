@@ -5,23 +5,24 @@
 
 use std::time::Duration;
 
-use common::ids::UserId;
-use common::time::Timestamp;
 use secrecy::SecretString;
 use store::Tx;
 
+use super::acting::acting;
+use super::mfa::{self, Challenge};
 use super::own_sessions;
 use crate::client_address::ClientAddress;
 use crate::domain::account::Account;
+use crate::domain::device::PosDevice;
 use crate::domain::email::Email;
 use crate::domain::session::SessionId;
 use crate::error::SessionError;
-use crate::hashing::Turn;
+use crate::hashing::{Busy, Turn};
 use crate::keys::{Minted, RefreshToken};
 use crate::state::AppState;
 use crate::store::accounts::Credentials;
 use crate::store::sessions::{self, NewSession};
-use crate::store::{accounts, known_addresses};
+use crate::store::{accounts, known_addresses, pos_devices};
 use crate::throttle::Attempt;
 
 /// What a client presents.
@@ -35,6 +36,22 @@ pub(crate) struct Login {
 pub(crate) struct Tokens {
     pub(crate) access: Minted,
     pub(crate) refresh: RefreshToken,
+    /// The session can do nothing but add a second factor, which this account needs.
+    pub(crate) mfa_enrolment_required: bool,
+}
+
+/// How a login ends whose password was right.
+pub(crate) enum LoggedIn {
+    Tokens(Tokens),
+    /// The account has a second factor; nobody is signed in before it was shown.
+    SecondFactor(Challenge),
+}
+
+/// Where a session is opened, and so where it holds and how long.
+pub(crate) enum Place<'a> {
+    Anywhere,
+    /// In the store of this terminal alone, and for a short time.
+    Terminal(&'a PosDevice),
 }
 
 /// A hash to put in the place of one with outdated parameters.
@@ -43,11 +60,12 @@ struct Rehash {
     new: String,
 }
 
-/// Opens a session.
-pub(crate) async fn log_in(state: &AppState, login: Login) -> Result<Tokens, SessionError> {
+/// Opens a session, or lets it wait for the account's second factor.
+pub(crate) async fn log_in(state: &AppState, login: Login) -> Result<LoggedIn, SessionError> {
     let outcome = try_log_in(state, login).await;
     let label = match &outcome {
-        Ok(_) => "succeeded",
+        Ok(LoggedIn::Tokens(_)) => "succeeded",
+        Ok(LoggedIn::SecondFactor(_)) => "challenged",
         Err(SessionError::BadCredentials) => "refused",
         Err(SessionError::Throttled(_)) => "throttled",
         Err(SessionError::Busy(_)) => "busy",
@@ -57,7 +75,7 @@ pub(crate) async fn log_in(state: &AppState, login: Login) -> Result<Tokens, Ses
     outcome
 }
 
-async fn try_log_in(state: &AppState, login: Login) -> Result<Tokens, SessionError> {
+async fn try_log_in(state: &AppState, login: Login) -> Result<LoggedIn, SessionError> {
     // What cannot be an address is no account's; nor need it be a text that the database takes.
     let email_key = Email::parse(login.email.trim()).map_or_else(String::new, |email| email.key());
     let attempt = state.throttle.attempt(&email_key, login.address);
@@ -76,41 +94,56 @@ async fn try_log_in(state: &AppState, login: Login) -> Result<Tokens, SessionErr
     };
     let rehash = if outdated {
         let (_turn, new) = turn.hash(login.password).await?;
-        let old = credentials.password_hash;
+        let old = credentials.password_hash.clone();
         Some(Rehash { old, new })
     } else {
         drop(turn);
         None
     };
 
-    let tokens = admit(state, &attempt, credentials.id, rehash).await?;
-    state.throttle.succeeded(&attempt).await;
-    Ok(tokens)
+    let logged_in = admit(state, &attempt, &credentials, rehash).await?;
+    if matches!(logged_in, LoggedIn::Tokens(_)) {
+        state.throttle.succeeded(&attempt).await;
+    }
+    Ok(logged_in)
 }
 
-/// Opens a session of the account and remembers its address.
+/// Opens a session of the account and remembers its address, or asks for its second factor.
 async fn admit(
     state: &AppState,
     attempt: &Attempt,
-    id: UserId,
+    verified: &Credentials,
     rehash: Option<Rehash>,
-) -> Result<Tokens, SessionError> {
-    let mut tx = state.db.begin().await?;
-    // Locked, so that an account which is being disabled does not get a session that outlives it.
+) -> Result<LoggedIn, SessionError> {
+    let (id, mut tx) = (verified.id, state.db.begin().await?);
+    // Locked, so that an account which is being disabled, or whose password is being changed, does
+    // not get a session that outlives that.
     let account = accounts::find_account_locked(&mut tx, id).await?;
     let account = account.filter(|account| !account.disabled);
     let account = account.ok_or(SessionError::BadCredentials)?;
+    let present = accounts::find_credentials(&mut tx, &account.email_key()).await?;
+    if present.is_none_or(|now| now.password_hash != verified.password_hash) {
+        // By a change, or by another login that renewed the hash: another try knows.
+        return Err(Busy.into());
+    }
     if let Some(Rehash { old, new }) = rehash {
         accounts::update_password_hash(&mut tx, id, &old, &new).await?;
     }
+    let methods = mfa::methods_of(&mut tx, id).await?;
+    if !methods.is_empty() {
+        let challenge = mfa::challenge::begin(state, &mut tx, id, methods).await?;
+        tx.commit().await?;
+        return Ok(LoggedIn::SecondFactor(challenge));
+    }
     let now = state.clock.now();
     known_addresses::remember(&mut tx, id, attempt.address_key(), now).await?;
-    let tokens = open_session(state, &mut tx, &account, now).await?;
+    let tokens = open_session(state, &mut tx, account, Place::Anywhere).await?;
     tx.commit().await?;
-    Ok(tokens)
+    Ok(LoggedIn::Tokens(tokens))
 }
 
-async fn refuse_if_throttled(
+/// Refuses a try that has to wait; `email_key` says at whose known addresses it need not.
+pub(super) async fn refuse_if_throttled(
     state: &AppState,
     attempt: &Attempt,
     email_key: &str,
@@ -143,25 +176,39 @@ async fn verify(
     Ok((turn, accepted.then_some(verification.outdated)))
 }
 
-async fn open_session(
+/// Opens a session of an account that proved itself.
+pub(super) async fn open_session(
     state: &AppState,
     tx: &mut Tx,
-    account: &Account,
-    now: Timestamp,
+    account: Account,
+    place: Place<'_>,
 ) -> Result<Tokens, SessionError> {
+    let now = state.clock.now();
+    let life = match place {
+        Place::Anywhere => state.session_limits.life,
+        Place::Terminal(_) => state.pin_session_life,
+    };
     let session = NewSession {
         id: SessionId::new(&state.clock),
         user_id: account.id,
         created_at: now,
-        expires_at: now.plus(state.session_limits.life),
+        expires_at: now.plus(life),
     };
     let refresh = state.refresh_tokens.first();
     sessions::insert_session(tx, &session).await?;
     own_sessions::remember_origin(state, tx, session.id).await?;
     sessions::insert_refresh_token(tx, &refresh.hash(), session.id, now).await?;
-    let access = state.mint.access(account, session.id)?;
-    tracing::info!(user.id = %account.id, session.id = %session.id, "signed in");
-    Ok(Tokens { access, refresh })
+    if let Place::Terminal(device) = place {
+        pos_devices::bind_session(tx, session.id, device).await?;
+    }
+    let acting = acting(state, tx, account, session.id).await?;
+    let access = state.mint.access(&acting.account, session.id)?;
+    tracing::info!(user.id = %acting.account.id, session.id = %session.id, "signed in");
+    Ok(Tokens {
+        access,
+        refresh,
+        mfa_enrolment_required: acting.mfa_enrolment_required,
+    })
 }
 
 /// When to come back after finding the queue full.

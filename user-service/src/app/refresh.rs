@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use store::Tx;
 use uuid::Uuid;
 
+use super::acting::acting;
 use super::log_in::Tokens;
 use crate::audit::{self, Actor, Entry};
 use crate::domain::session::{RefreshVerdict, RevokeReason};
@@ -68,11 +69,13 @@ async fn try_refresh(state: &AppState, presented: &SecretString) -> Result<Token
     // Roles and stores as they are now, not as they were at the login.
     let account = accounts::find_account(&mut tx, stored.user_id).await?;
     let account = account.ok_or(SessionError::RefreshRefused)?;
-    let access = state.mint.access(&account, stored.session_id)?;
+    let acting = acting(state, &mut tx, account, stored.session_id).await?;
+    let access = state.mint.access(&acting.account, stored.session_id)?;
     tx.commit().await?;
     Ok(Tokens {
         access,
         refresh: successor,
+        mfa_enrolment_required: acting.mfa_enrolment_required,
     })
 }
 

@@ -3,10 +3,12 @@
 use common::auth::Principal;
 use store::Tx;
 
+use super::acting::acting;
 use super::log_out::session_of;
+use super::profile::{self, Settings};
 use crate::domain::account::Account;
 use crate::domain::session::SessionId;
-use crate::error::SessionError;
+use crate::error::{CredentialError, SessionError};
 use crate::state::AppState;
 use crate::store::accounts;
 use crate::store::sessions::{self, SessionSpan};
@@ -16,15 +18,17 @@ pub(crate) struct Me {
     pub(crate) account: Account,
     pub(crate) session: SessionId,
     pub(crate) span: SessionSpan,
+    pub(crate) settings: Settings,
 }
 
 /// The account and session of the caller.
-pub(crate) async fn whoami(state: &AppState, principal: &Principal) -> Result<Me, SessionError> {
+pub(crate) async fn whoami(state: &AppState, principal: &Principal) -> Result<Me, CredentialError> {
     let mut tx = state.db.read().await?;
     let account = caller(state, &mut tx, principal).await?;
     let session = session_of(principal).ok_or(SessionError::SessionEnded)?;
     let span = sessions::find_span(&mut tx, session).await?;
     Ok(Me {
+        settings: profile::settings(&mut tx, &account).await?,
         account,
         session,
         span: span.ok_or(SessionError::SessionEnded)?,
@@ -32,7 +36,7 @@ pub(crate) async fn whoami(state: &AppState, principal: &Principal) -> Result<Me
 }
 
 /// The caller's account. A token outlives its session by minutes; here that session must still be
-/// in force, and roles and stores are the present ones.
+/// in force, and roles and stores are the present ones, as far as they hold in that session.
 pub(crate) async fn caller(
     state: &AppState,
     tx: &mut Tx,
@@ -42,7 +46,7 @@ pub(crate) async fn caller(
     let account = accounts::find_in_session(tx, session, state.clock.now()).await?;
     let account = account.ok_or(SessionError::SessionEnded)?;
     if account.id.to_string() == principal.subject {
-        Ok(account)
+        Ok(acting(state, tx, account, session).await?.account)
     } else {
         Err(SessionError::SessionEnded)
     }

@@ -64,6 +64,35 @@ impl Account {
         (&self.roles, &self.stores, self.disabled) != (&other.roles, &other.stores, other.disabled)
     }
 
+    /// The form of its email that is compared.
+    pub(crate) fn email_key(&self) -> String {
+        self.email.to_ascii_lowercase()
+    }
+
+    /// The account as it acts at a terminal of one store: there alone, and as no more than its
+    /// manager.
+    pub(crate) fn at_store(self, store: StoreId) -> Self {
+        let role = |role| match role {
+            Role::Owner | Role::AreaManager => Role::StoreManager,
+            other => other,
+        };
+        let works_there = self.scope().contains(store);
+        Self {
+            roles: self.roles.into_iter().map(role).collect(),
+            stores: works_there.then_some(store).into_iter().collect(),
+            ..self
+        }
+    }
+
+    /// The account with nothing that it may do.
+    pub(crate) fn without_roles(self) -> Self {
+        Self {
+            roles: BTreeSet::new(),
+            stores: BTreeSet::new(),
+            ..self
+        }
+    }
+
     /// The account after the change, one version on.
     pub(crate) fn changed(&self, change: AccountChange, now: Timestamp) -> Self {
         let old = self.clone();

@@ -41,6 +41,34 @@ impl<'a> Authority<'a> {
             Err(NotHeld)
         }
     }
+
+    /// Refuses to give a role that is not below this account's own, and stores that are not its own.
+    /// An owner gives every role; who else gives one says where it holds.
+    pub(crate) fn require_below(
+        &self,
+        role: Role,
+        stores: &BTreeSet<StoreId>,
+    ) -> Result<(), NotHeld> {
+        let below = self.roles.iter().any(|own| rank(*own) > rank(role));
+        let own_stores = stores.iter().all(|store| self.scope.contains(*store));
+        let everywhere = self.roles.contains(&Role::Owner);
+        if everywhere || (below && own_stores && !stores.is_empty()) {
+            Ok(())
+        } else {
+            Err(NotHeld)
+        }
+    }
+}
+
+/// Who stands above whom; terminals and programs below everybody.
+const fn rank(role: Role) -> u8 {
+    match role {
+        Role::Owner => 4,
+        Role::AreaManager => 3,
+        Role::StoreManager => 2,
+        Role::Crew => 1,
+        Role::Kiosk | Role::Device | Role::Plugin | Role::Service => 0,
+    }
 }
 
 /// Whether somebody with the roles `one` may look after somebody with the roles `other`: nobody above
@@ -78,6 +106,37 @@ mod tests {
         check(Role::AreaManager, &[Role::Owner], false);
         check(Role::Crew, &[Role::StoreManager], false);
         check(Role::Kiosk, &[], true);
+    }
+
+    #[test]
+    fn people_invite_those_below_them_to_their_own_stores() {
+        let clock = Clock::manual(Timestamp::from_unix_seconds(1_700_000_000));
+        let (own, foreign) = (StoreId::new(&clock), StoreId::new(&clock));
+        let check = |giver, role, stores: &[StoreId], expected: bool| {
+            let giver = BTreeSet::from([giver]);
+            let authority = Authority {
+                roles: &giver,
+                scope: match giver.contains(&Role::Owner) {
+                    true => StoreScope::All,
+                    false => StoreScope::Only(vec![own]),
+                },
+            };
+            let stores = stores.iter().copied().collect();
+            let verdict = authority.require_below(role, &stores);
+            assert_eq!(verdict.is_ok(), expected, "{giver:?} {role:?} {stores:?}");
+        };
+        check(Role::Owner, Role::Owner, &[], true);
+        check(Role::Owner, Role::Crew, &[foreign], true);
+        check(Role::AreaManager, Role::StoreManager, &[own], true);
+        check(Role::AreaManager, Role::AreaManager, &[own], false);
+        check(Role::StoreManager, Role::Crew, &[own], true);
+        check(Role::StoreManager, Role::Kiosk, &[own], true);
+        check(Role::StoreManager, Role::StoreManager, &[own], false);
+        check(Role::StoreManager, Role::Owner, &[own], false);
+        check(Role::StoreManager, Role::Crew, &[foreign], false);
+        check(Role::StoreManager, Role::Crew, &[own, foreign], false);
+        check(Role::StoreManager, Role::Crew, &[], false);
+        check(Role::Crew, Role::Crew, &[own], false);
     }
 
     #[test]

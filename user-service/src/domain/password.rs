@@ -8,7 +8,9 @@ pub(crate) const MIN_CHARACTERS: usize = 8;
 /// Longest password, in characters.
 pub(crate) const MAX_CHARACTERS: usize = 128;
 
-/// One of the most common passwords per line, in lower case; shorter ones are refused anyway.
+/// One of the most common passwords per line, in lower case; shorter ones are refused anyway. The
+/// first 3,000 are the most frequent of that length in Royce Williams' count of leaked passwords, in
+/// the form that Django keeps; the rest are variations that people make of them.
 const COMMON: &str = include_str!("common_passwords.txt");
 
 /// Why a text is not taken as a new password.
@@ -91,6 +93,6 @@ mod tests {
             assert_eq!(common, common.to_lowercase());
             assert!(seen.insert(common), "{common} stands twice");
         }
-        assert!(seen.len() >= 200, "{}", seen.len());
+        assert!(seen.len() >= 3_000, "{}", seen.len());
     }
 }

@@ -19,6 +19,12 @@ pub(crate) enum RevokeReason {
     Disabled,
     /// Its person, or somebody who looks after them, ended it from another session.
     Ended,
+    /// The password was changed in another session.
+    PasswordChanged,
+    /// The password was set anew with a mailed link.
+    PasswordReset,
+    /// The terminal it was opened at was revoked.
+    DeviceRevoked,
 }
 
 impl RevokeReason {
@@ -28,6 +34,9 @@ impl RevokeReason {
             Self::Reuse => "reuse",
             Self::Disabled => "disabled",
             Self::Ended => "ended",
+            Self::PasswordChanged => "password_changed",
+            Self::PasswordReset => "password_reset",
+            Self::DeviceRevoked => "device_revoked",
         }
     }
 }

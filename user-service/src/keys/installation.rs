@@ -27,6 +27,9 @@ pub(crate) enum Purpose {
     SealSigningKeys,
     RefreshSuccessors,
     BlindAddresses,
+    SealFactors,
+    RecoveryCodes,
+    Pins,
 }
 
 impl Purpose {
@@ -35,6 +38,9 @@ impl Purpose {
             Self::SealSigningKeys => b"maru user-service: seal signing keys, 1",
             Self::RefreshSuccessors => b"maru user-service: refresh successors, 1",
             Self::BlindAddresses => b"maru user-service: blind addresses, 1",
+            Self::SealFactors => b"maru user-service: seal second factors, 1",
+            Self::RecoveryCodes => b"maru user-service: recovery codes, 1",
+            Self::Pins => b"maru user-service: pins, 1",
         }
     }
 }

@@ -17,7 +17,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use secrecy::{ExposeSecret, SecretSlice};
 use store::{Db, StoreError};
 
-use super::installation::InstallationSecret;
+use super::installation::{InstallationSecret, Purpose};
 use super::mint::MintError;
 use super::seal::{Sealer, Unsealable};
 use crate::store::signing_keys::{self, SealedKey};
@@ -76,7 +76,7 @@ impl Keyring {
         secret: &InstallationSecret,
         clock: Clock,
     ) -> Result<Self, KeyringError> {
-        let sealer = Sealer::new(secret);
+        let sealer = Sealer::new(secret, Purpose::SealSigningKeys);
         let keys = match load(&db, &sealer, clock.now()).await? {
             Some(keys) => keys,
             None => make_first(&db, &sealer, clock.now()).await?,

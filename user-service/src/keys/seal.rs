@@ -1,5 +1,5 @@
-//! Encryption of signing keys at rest: AES-256-GCM (NIST SP 800-38D) with a random 96-bit nonce,
-//! bound to the key's id, so that a sealed key cannot be moved to another row.
+//! Encryption of small secrets at rest: AES-256-GCM (NIST SP 800-38D) with a random 96-bit nonce,
+//! bound to the id of its row, so that a sealed secret cannot be moved to another.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretSlice};
 use super::installation::{InstallationSecret, Purpose};
 use super::random;
 
-/// Seals and opens signing keys.
+/// Seals and opens secrets of one purpose.
 pub(super) struct Sealer(LessSafeKey);
 
 /// The sealed text is damaged, or was sealed with another secret or for another key id.
@@ -18,8 +18,8 @@ pub(super) struct Sealer(LessSafeKey);
 pub(crate) struct Unsealable;
 
 impl Sealer {
-    pub(super) fn new(secret: &InstallationSecret) -> Self {
-        let key = UnboundKey::new(&AES_256_GCM, &secret.derive(Purpose::SealSigningKeys))
+    pub(super) fn new(secret: &InstallationSecret, purpose: Purpose) -> Self {
+        let key = UnboundKey::new(&AES_256_GCM, &secret.derive(purpose))
             .expect("a derived key has 256 bits");
         Self(LessSafeKey::new(key))
     }
@@ -64,7 +64,8 @@ mod tests {
 
     fn sealer(secret: &str) -> Sealer {
         let secret = SecretString::from(secret);
-        Sealer::new(&InstallationSecret::obtain(&secret, Path::new("unused")).unwrap())
+        let secret = InstallationSecret::obtain(&secret, Path::new("unused")).unwrap();
+        Sealer::new(&secret, Purpose::SealSigningKeys)
     }
 
     #[test]

@@ -13,9 +13,11 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::mfa::ChallengeOut;
+use super::profile::SettingsOut;
 use super::users::UserOut;
 use crate::app;
-use crate::app::log_in::{Login, Tokens};
+use crate::app::log_in::{LoggedIn, Login, Tokens};
 use crate::app::log_out::Logout;
 use crate::app::whoami::Me;
 use crate::client_address::ClientAddress;
@@ -79,6 +81,20 @@ pub(crate) struct TokensOut {
     token_type: &'static str,
     /// Seconds until the access token expires.
     expires_in: u32,
+    /// Whether the session has no roles until the account adds a second factor, which it needs.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    mfa_enrolment_required: bool,
+}
+
+/// Tokens, or what stands between the login and them.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes the answers in the OpenAPI document")]
+pub(crate) enum LoginOut {
+    /// Signed in.
+    Tokens(TokensOut),
+    /// The account has a second factor.
+    Challenge(ChallengeOut),
 }
 
 /// The caller.
@@ -89,6 +105,8 @@ pub(crate) struct MeOut {
     user: UserOut,
     /// The session.
     session: SessionOut,
+    /// What only the caller sees.
+    settings: SettingsOut,
 }
 
 /// A session.
@@ -111,11 +129,12 @@ impl From<Me> for MeOut {
                 created_at: me.span.created_at,
                 expires_at: me.span.expires_at,
             },
+            settings: me.settings.into(),
         }
     }
 }
 
-fn token_answer(tokens: &Tokens) -> HttpResponse {
+pub(super) fn token_answer(tokens: &Tokens) -> HttpResponse {
     HttpResponse::Ok()
         // RFC 6749, section 5.1.
         .insert_header((CACHE_CONTROL, "no-store"))
@@ -124,19 +143,23 @@ fn token_answer(tokens: &Tokens) -> HttpResponse {
             refresh_token: tokens.refresh.expose().to_owned(),
             token_type: "Bearer",
             expires_in: tokens.access.expires_in_seconds,
+            mfa_enrolment_required: tokens.mfa_enrolment_required,
         })
 }
 
 /// Signs in with email and password.
 ///
 /// Open to everybody. An unknown account, a wrong password and a disabled account are answered
-/// alike. After several failures tries are delayed: 429 with `Retry-After`. Emits no event.
+/// alike. After several failures tries are delayed: 429 with `Retry-After`. An account with a second
+/// factor gets `mfa_required` and a token for `POST /api/auth/login/mfa` in the place of tokens. An
+/// account that needs one and has none gets tokens without roles, with which it can add one. Emits no
+/// event.
 #[access(public)]
 #[utoipa::path(
     tag = "auth",
     request_body = LoginIn,
     responses(
-        (status = 200, description = "Signed in.", body = TokensOut),
+        (status = 200, description = "Signed in, or asked for the second factor.", body = LoginOut),
         (status = 401, description = "The email or the password is wrong.", body = Problem),
         (status = 429, description = "Too many failures; wait.", body = Problem),
         (status = 503, description = "Too many logins at once; wait.", body = Problem),
@@ -154,8 +177,12 @@ pub(crate) async fn log_in(
         password,
         address,
     };
-    let tokens = app::log_in::log_in(&state, login).await?;
-    Ok(token_answer(&tokens))
+    Ok(match app::log_in::log_in(&state, login).await? {
+        LoggedIn::Tokens(tokens) => token_answer(&tokens),
+        LoggedIn::SecondFactor(challenge) => HttpResponse::Ok()
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .json(ChallengeOut::from(challenge)),
+    })
 }
 
 /// Exchanges a refresh token for a new pair of tokens.

@@ -39,6 +39,13 @@ pub(crate) async fn is_known(
     Ok(row.is_some())
 }
 
+/// When an account was last seen at each of its addresses.
+pub(crate) async fn list_times(tx: &mut Tx, user: UserId) -> Result<Vec<Timestamp>, StoreError> {
+    let sql = "SELECT last_seen_at FROM known_addresses WHERE user_id = $1 ORDER BY last_seen_at";
+    let rows = store::fetch_all!(tx, (Timestamp,), sql, user)?;
+    Ok(rows.into_iter().map(|(at,)| at).collect())
+}
+
 /// Forgets addresses not seen since `before`.
 pub(crate) async fn delete_unseen(tx: &mut Tx, before: Timestamp) -> Result<u64, StoreError> {
     let sql = "DELETE FROM known_addresses WHERE last_seen_at < $1";

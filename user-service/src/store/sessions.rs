@@ -190,6 +190,26 @@ pub(crate) async fn revoke_sessions_of(
     Ok(())
 }
 
+/// Ends every session of an account but one.
+pub(crate) async fn revoke_other_sessions(
+    tx: &mut Tx,
+    user: UserId,
+    kept: SessionId,
+    reason: RevokeReason,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    store::execute!(
+        tx,
+        "UPDATE sessions SET revoked_at = $3, revoke_reason = $4
+         WHERE user_id = $1 AND id <> $2 AND revoked_at IS NULL",
+        user,
+        kept,
+        now,
+        reason.as_str()
+    )?;
+    Ok(())
+}
+
 /// Deletes sessions that expired before `expired` or were last used before `idle`, with their
 /// tokens.
 pub(crate) async fn delete_ended(

@@ -55,30 +55,62 @@ impl Callers for People<'_> {
     }
 }
 
-#[tokio::test]
-async fn every_route_lets_in_whom_the_table_of_permissions_says() {
-    let app = TestApp::start().await;
-    let people = People::of(&app).await;
-    let clock = Clock::system();
-    let (store, other) = (StoreId::new(&clock), StoreId::new(&clock));
-    let own = people.account(&Role::Crew, store).await;
-    let foreign = people.account(&Role::Crew, other).await;
-    let (own, foreign) = (text(&own, "id"), text(&foreign, "id"));
-    let parked = park_an_event(&app.client, &people.service).await;
+const INVITATIONS: &str = "/api/users/invitations";
+const DEVICES: &str = "/api/users/devices";
 
-    let document = app.client.get("/openapi.json").await.expect(200);
-    let report = Matrix::new(store, other)
-        .known("/internal/events/parked/{id}/redrive", parked)
-        .object("/api/users/{id}", own, foreign)
-        .object("/api/users/{id}/sessions", own, foreign)
-        .run(&app.client, &document, &people)
-        .await;
-    report.assert_clean();
-    report.assert_table(
-        "POST /api/auth/login: public, public
+/// An open invitation to a store.
+async fn invitation(app: &TestApp, store: StoreId) -> String {
+    let email = format!("{}@example.com", uuid::Uuid::new_v4().simple());
+    let body = json!({
+        "email": email, "display_name": "Kim", "role": "kiosk", "stores": [store],
+    });
+    let owner = app.owner().await;
+    let made = owner.post(INVITATIONS, &body).await.expect(201);
+    text(&made, "id").to_owned()
+}
+
+/// A registered terminal of a store.
+async fn terminal(app: &TestApp, store: StoreId) -> String {
+    let body = json!({"store_id": store, "name": "Till 2"});
+    let owner = app.owner().await;
+    let made = owner.post(DEVICES, &body).await.expect(201);
+    text(&made, "id").to_owned()
+}
+
+/// Who may call what; written by hand, as a second opinion.
+const REVIEWED: &str = "POST /api/auth/login: public, public
          POST /api/auth/refresh: public, public
          POST /api/auth/logout: public, public
          GET /api/auth/me: signed_in, caller
+         PATCH /api/auth/me: signed_in, caller
+         GET /api/auth/me/export: signed_in, caller
+         POST /api/auth/login/mfa: public, public
+         POST /api/auth/password/forgot: public, public
+         POST /api/auth/password/reset: public, public
+         POST /api/auth/password/change: signed_in, caller
+         POST /api/auth/email: signed_in, caller
+         POST /api/auth/email/verification: signed_in, caller
+         POST /api/auth/email/verify: public, public
+         GET /api/auth/mfa: signed_in, caller
+         POST /api/auth/mfa/totp: signed_in, caller
+         POST /api/auth/mfa/totp/confirm: signed_in, caller
+         POST /api/auth/mfa/totp/disable: signed_in, caller
+         POST /api/auth/mfa/recovery-codes: signed_in, caller
+         PUT /api/auth/pin: signed_in, caller
+         DELETE /api/auth/pin: signed_in, caller
+         POST /api/auth/pin: public, public
+         GET /api/auth/pin/people: public, public
+         POST /api/auth/invitations/accept: public, public
+         POST /api/users/invitations: users:invite, body.stores
+         GET /api/users/invitations: users:invite, caller
+         POST /api/users/invitations/{id}/resend: users:invite, object
+         DELETE /api/users/invitations/{id}: users:invite, object
+         POST /api/users/devices: terminals:write, body.store_id
+         GET /api/users/devices: terminals:write, caller
+         DELETE /api/users/devices/{id}: terminals:write, object
+         GET /api/users/dev/outbox: users:write, chain
+         GET /api/users/{id}/export: users:write, chain
+         POST /api/users/{id}/erase: users:write, chain
          GET /api/users/audit: audit:read, chain
          GET /api/users/audit/export: audit:read, chain
          POST /api/users: users:write, body.stores
@@ -95,6 +127,41 @@ async fn every_route_lets_in_whom_the_table_of_permissions_says() {
          POST /internal/tokens: public, public
          POST /internal/events: service, chain
          GET /internal/events/parked: operator, chain
-         POST /internal/events/parked/{id}/redrive: operator, chain",
-    );
+         POST /internal/events/parked/{id}/redrive: operator, chain";
+
+#[tokio::test]
+async fn every_route_lets_in_whom_the_table_of_permissions_says() {
+    let app = TestApp::start().await;
+    let people = People::of(&app).await;
+    let clock = Clock::system();
+    let (store, other) = (StoreId::new(&clock), StoreId::new(&clock));
+    let own = people.account(&Role::Crew, store).await;
+    let foreign = people.account(&Role::Crew, other).await;
+    let (own, foreign) = (text(&own, "id"), text(&foreign, "id"));
+    let erased = people.account(&Role::Crew, store).await;
+    let (of_own, of_foreign) = (invitation(&app, store).await, invitation(&app, other).await);
+    let (again, foreign_again) = (invitation(&app, store).await, invitation(&app, other).await);
+    let (till, foreign_till) = (terminal(&app, store).await, terminal(&app, other).await);
+    let parked = park_an_event(&app.client, &people.service).await;
+
+    let document = app.client.get("/openapi.json").await.expect(200);
+    let report = Matrix::new(store, other)
+        .known("/internal/events/parked/{id}/redrive", parked)
+        .known("role", "kiosk")
+        .known("/api/users/{id}/export", own)
+        .known("/api/users/{id}/erase", text(&erased, "id"))
+        .object("/api/users/{id}", own, foreign)
+        .object("/api/users/{id}/sessions", own, foreign)
+        .object(&format!("{INVITATIONS}/{{id}}"), of_own, of_foreign)
+        .object(
+            &format!("{INVITATIONS}/{{id}}/resend"),
+            again,
+            foreign_again,
+        )
+        .vanishing(&format!("DELETE {INVITATIONS}/{{id}}"))
+        .object(&format!("{DEVICES}/{{id}}"), till, foreign_till)
+        .run(&app.client, &document, &people)
+        .await;
+    report.assert_clean();
+    report.assert_table(REVIEWED);
 }

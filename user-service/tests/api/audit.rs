@@ -6,6 +6,8 @@ use testkit::ApiClient;
 use testkit::database::Profile;
 
 use crate::harness::{PASSWORD, TestApp, text};
+use crate::mails::{mail_to, token_of};
+use crate::second_factors::enrol;
 
 const STORE: &str = "0190b7a0-5a3c-7c1e-9a51-000000000001";
 
@@ -235,4 +237,52 @@ async fn without_triggers(db: &store::Db) {
         store::execute!(tx, sql).unwrap();
     }
     tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn changes_of_credentials_are_written_down_without_a_name() {
+    let app = TestApp::start().await;
+    let owner = app.owner().await;
+    let invitation = json!({
+        "email": "kim@maru.local", "display_name": "Kim Secret", "role": "crew",
+        "stores": [STORE],
+    });
+    let made = owner.post("/api/users/invitations", &invitation).await;
+    let made = made.expect(201);
+    let token = token_of(&mail_to(&app, "kim@maru.local", "invitation").await);
+    let body = json!({"token": token, "password": PASSWORD});
+    let accepted = app.client.post("/api/auth/invitations/accept", &body).await;
+    let kim = accepted.expect(201);
+    let client = app.signed_in("kim@maru.local", PASSWORD).await;
+    let change = json!({"current_password": PASSWORD, "new_password": "another fine password"});
+    let changed = client.post("/api/auth/password/change", &change).await;
+    assert_eq!(changed.status, 204);
+    let _factor = enrol(&app, &client, "another fine password").await;
+    let device = json!({"store_id": STORE, "name": "Till 2"});
+    let device = owner.post("/api/users/devices", &device).await.expect(201);
+    let erase = format!("/api/users/{}/erase", text(&kim, "id"));
+    assert_eq!(owner.post(&erase, &json!({})).await.status, 204);
+
+    for (action, actor, target) in [
+        ("invitation.given", "user", &made["id"]),
+        ("password.changed", "user", &kim["id"]),
+        ("totp.added", "user", &kim["id"]),
+        ("device.registered", "user", &device["id"]),
+        ("account.erased", "user", &kim["id"]),
+    ] {
+        let [entry] = &entries(&app, action).await[..] else {
+            panic!("{action} is one entry");
+        };
+        assert_eq!(entry["actor_kind"], actor, "{action}");
+        assert_eq!(&entry["target_id"], target, "{action}");
+    }
+    let created = &entries(&app, "account.created").await[0];
+    assert_eq!(created["actor_kind"], "unknown");
+    assert_eq!(created["after"]["invitation"], made["id"]);
+    let trail = serde_json::to_string(&exported(&owner).await).unwrap();
+    for personal in ["kim@maru.local", "Kim Secret", "Till 2"] {
+        assert!(!trail.contains(personal), "{personal}");
+    }
+    let walk = walked(&exported(&owner).await).unwrap();
+    assert!(walk.ended);
 }

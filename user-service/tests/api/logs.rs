@@ -5,7 +5,9 @@ use reqwest::Method;
 use serde_json::json;
 use testkit::secrets::Secrets;
 
-use crate::harness::{OWNER, TestApp, text};
+use crate::harness::{OWNER, PASSWORD, TestApp, log_so_far, text};
+use crate::mails::{mail_to, token_of};
+use crate::second_factors::enrol;
 
 /// Longer than any password may be.
 const TOO_LONG: usize = 300;
@@ -78,4 +80,57 @@ async fn no_secret_is_logged_stored_shown_or_counted() {
         let _ = secrets.watch(reply);
     }
     secrets.assert_unseen(&app.client, app.database()).await;
+}
+
+#[tokio::test]
+async fn no_link_code_or_terminal_token_is_logged_and_no_address() {
+    const KIM: &str = "kim.in.no.log@maru.local";
+    const STORE: &str = "0190b7a0-5a3c-7c1e-9a51-2f3a4b5c6d0a";
+    let app = TestApp::start().await;
+    let owner = app.owner().await;
+    let invitation = json!({
+        "email": KIM, "display_name": "Kim-in-no-log", "role": "crew", "stores": [STORE],
+    });
+    let made = owner.post("/api/users/invitations", &invitation).await;
+    let _invitation = made.expect(201);
+    let invited = token_of(&mail_to(&app, KIM, "invitation").await);
+    let body = json!({"token": invited, "password": PASSWORD});
+    let accepted = app.client.post("/api/auth/invitations/accept", &body);
+    let _account = accepted.await.expect(201);
+    let forgot = json!({"email": KIM});
+    let asked = app.client.post("/api/auth/password/forgot", &forgot).await;
+    assert_eq!(asked.status, 202);
+    let reset = token_of(&mail_to(&app, KIM, "reset_password").await);
+    let new = "a new password of no log";
+    let body = json!({"token": reset, "new_password": new});
+    let done = app.client.post("/api/auth/password/reset", &body).await;
+    assert_eq!(done.status, 204);
+    let kim = app.signed_in(KIM, new).await;
+    let (generator, codes) = enrol(&app, &kim, new).await;
+    let waiting = app.log_in(KIM, new).await.expect(200);
+    let device = json!({"store_id": STORE, "name": "Till 2"});
+    let device = owner.post("/api/users/devices", &device).await.expect(201);
+    let pin = json!({"password": new, "pin": "602847"});
+    assert_eq!(kim.put("/api/auth/pin", &pin).await.status, 204);
+
+    let mut kept = Secrets::new();
+    kept.add("password", new);
+    kept.add("generator's secret", &generator.base32());
+    for code in &codes {
+        kept.add("recovery code", code);
+    }
+    kept.add("token of a half login", text(&waiting, "mfa_token"));
+    kept.add("token of a terminal", text(&device, "device_token"));
+    kept.assert_unseen(&app.client, app.database()).await;
+
+    // What stands in a mail, or is kept of a person, may stand in the database, but in no log.
+    let logged = log_so_far();
+    assert!(
+        logged.contains("accepted an invitation"),
+        "the log was captured"
+    );
+    for secret in [&invited, &reset, KIM, "Kim-in-no-log", "\"602847\""] {
+        let line = logged.lines().find(|line| line.contains(secret));
+        assert!(line.is_none(), "{secret} is logged: {line:?}");
+    }
 }

@@ -7,17 +7,24 @@
 
 mod access;
 mod audit;
+mod emails;
 mod harness;
 mod hostile;
+mod invitations;
 mod keys;
 mod logins;
 mod logs;
+mod mails;
 mod neighbour;
 mod owner;
+mod passwords;
+mod privacy;
 mod redis;
 mod revocations;
+mod second_factors;
 mod services;
 mod session_list;
 mod sessions;
+mod terminals;
 mod throttle;
 mod users;

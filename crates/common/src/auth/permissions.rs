@@ -114,6 +114,10 @@ permissions! {
     UsersRead = "users:read",
     /// Create and change accounts.
     UsersWrite = "users:write",
+    /// Invite people to accounts below one's own.
+    UsersInvite = "users:invite",
+    /// Register and revoke terminals at which people take turns.
+    TerminalsWrite = "terminals:write",
     /// End the sessions of other accounts.
     SessionsRevoke = "sessions:revoke",
     /// Create, list and revoke API keys of one's own.
@@ -163,12 +167,14 @@ impl Role {
         use Permission::{
             AnalyticsRead, ApiKeysWrite, DevicesRead, DevicesWrite, InventoryRead, InventoryWrite,
             MenuRead, OrdersCancel, OrdersCreate, OrdersRead, PaymentsRead, PaymentsRefund,
-            SessionsRevoke, UsersRead,
+            SessionsRevoke, TerminalsWrite, UsersInvite, UsersRead,
         };
         match self {
             Self::Owner => Permission::ALL,
             Self::AreaManager | Self::StoreManager => &[
                 UsersRead,
+                UsersInvite,
+                TerminalsWrite,
                 SessionsRevoke,
                 ApiKeysWrite,
                 MenuRead,

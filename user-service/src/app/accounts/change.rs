@@ -14,7 +14,7 @@ use crate::domain::authority::Authority;
 use crate::domain::session::RevokeReason;
 use crate::error::AccountError;
 use crate::state::AppState;
-use crate::store::{accounts, revocations, sessions};
+use crate::store::{accounts, profiles, revocations, sessions};
 
 /// Changes the account, if it still has the version that the change was made from.
 pub(crate) async fn change(
@@ -31,6 +31,10 @@ pub(crate) async fn change(
     let giver = caller(state, &mut tx, principal).await?;
     let old = accounts::find_account_locked(&mut tx, id).await?;
     let old = visible(&mut tx, &giver, old).await?;
+    let profile = profiles::find_profile(&mut tx, id).await?;
+    if profile.is_some_and(|profile| profile.erased_at.is_some()) {
+        return Err(AccountError::Erased);
+    }
     if old.version != from_version {
         return Err(AccountError::Changed);
     }

@@ -1,0 +1,40 @@
+//! How an account may act in a session: with less than it has, where the session is bound to a store
+//! or a second factor that is required is missing.
+
+use store::{StoreError, Tx};
+
+use super::mfa;
+use crate::domain::account::Account;
+use crate::domain::session::SessionId;
+use crate::state::AppState;
+use crate::store::pos_devices;
+
+/// An account with what it may do in one session.
+pub(crate) struct Acting {
+    pub(crate) account: Account,
+    /// Its roles are withheld until it has a second factor.
+    pub(crate) mfa_enrolment_required: bool,
+}
+
+/// The account as it may act in this session now. Everything that makes a token or acts for one goes
+/// through here.
+pub(crate) async fn acting(
+    state: &AppState,
+    tx: &mut Tx,
+    account: Account,
+    session: SessionId,
+) -> Result<Acting, StoreError> {
+    let mfa_enrolment_required = mfa::is_missing(state, tx, &account).await?;
+    let account = match pos_devices::find_store_of_session(tx, session).await? {
+        Some(store) => account.at_store(store),
+        None => account,
+    };
+    Ok(Acting {
+        account: if mfa_enrolment_required {
+            account.without_roles()
+        } else {
+            account
+        },
+        mfa_enrolment_required,
+    })
+}
