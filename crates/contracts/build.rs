@@ -3,7 +3,11 @@
 use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let files = ["proto/inventory.proto", "proto/payment.proto"];
+    let files = [
+        "proto/inventory.proto",
+        "proto/payment.proto",
+        "proto/user.proto",
+    ];
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=proto");
     let descriptors = protox::compile(files, ["proto"])?;

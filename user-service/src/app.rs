@@ -2,10 +2,12 @@
 
 pub(crate) mod accounts;
 mod acting;
+pub(crate) mod api_keys;
 pub(crate) mod audit_trail;
 pub(crate) mod bootstrap;
 pub(crate) mod devices;
 pub(crate) mod emails;
+mod failed_logins;
 pub(crate) mod invitations;
 pub(crate) mod log_in;
 pub(crate) mod log_out;
@@ -18,5 +20,6 @@ pub(crate) mod privacy;
 pub(crate) mod profile;
 pub(crate) mod reauth;
 pub(crate) mod refresh;
+pub(crate) mod rotate_keys;
 pub(crate) mod service_token;
 pub(crate) mod whoami;

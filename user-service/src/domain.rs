@@ -2,6 +2,7 @@
 //! values, without HTTP, SQL or a clock.
 
 pub(crate) mod account;
+pub(crate) mod api_key;
 pub(crate) mod authority;
 pub(crate) mod device;
 pub(crate) mod device_label;

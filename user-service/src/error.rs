@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use common::error::ApiError;
+use common::extract::Faults;
 use store::StoreError;
 
 pub(crate) use self::credentials::CredentialError;
 use crate::app::log_in::BUSY_RETRY_AFTER;
+use crate::domain::api_key::KeyFault;
 use crate::domain::authority::NotHeld;
 use crate::hashing::{Busy, HashingError};
-use crate::keys::MintError;
+use crate::keys::{KeyringError, MintError};
 
 /// Why a session was not opened, renewed or believed.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +53,16 @@ pub(crate) enum AccountError {
     /// Not there, or none of the caller's business.
     #[error("there is no such account")]
     Unknown,
+    #[error("the account has as many API keys as it may have")]
+    TooManyKeys,
+    /// A turn at a terminal is too little for this.
+    #[error("not in a session that a PIN opened")]
+    AtTerminal,
+    #[error(transparent)]
+    Key(#[from] KeyFault),
+    /// Not an API key in force.
+    #[error("the API key is not valid")]
+    BadKey,
     /// The account may do more than the caller.
     #[error("the account may do more than the caller")]
     Outranked,
@@ -91,6 +103,37 @@ impl From<HashingError> for AccountError {
     }
 }
 
+/// Why no new signing key was made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeyError {
+    /// Another replica, or another request, made one in the same moment.
+    #[error("another rotation was faster")]
+    RotatedMeanwhile,
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    #[error(transparent)]
+    Session(#[from] SessionError),
+}
+
+impl From<StoreError> for KeyError {
+    fn from(error: StoreError) -> Self {
+        Self::Session(error.into())
+    }
+}
+
+impl From<KeyError> for ApiError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::RotatedMeanwhile => Self::conflict(
+                "rotated_meanwhile",
+                "Another rotation was faster; look at the keys before another one.",
+            ),
+            KeyError::Keyring(error) => Self::internal(error),
+            KeyError::Session(error) => error.into(),
+        }
+    }
+}
+
 fn refused(code: &'static str, detail: &str) -> ApiError {
     ApiError::new(StatusCode::UNAUTHORIZED, code, detail)
 }
@@ -127,6 +170,23 @@ impl From<AccountError> for ApiError {
     fn from(error: AccountError) -> Self {
         match error {
             AccountError::Unknown => Self::not_found("user"),
+            AccountError::TooManyKeys => Self::conflict(
+                "too_many_api_keys",
+                "The account has 50 API keys in force; revoke one.",
+            ),
+            AccountError::AtTerminal => Self::new(
+                StatusCode::FORBIDDEN,
+                "at_terminal",
+                "A turn at a terminal is not enough for this; sign in with the password.",
+            ),
+            AccountError::Key(fault) => {
+                let mut faults = Faults::default();
+                faults.add(fault.field(), "not_held", fault.to_string());
+                faults
+                    .into_result()
+                    .map_or_else(|error| error, |()| Self::forbidden())
+            }
+            AccountError::BadKey => refused("client_invalid", "The API key is not valid."),
             AccountError::Outranked => Self::new(
                 StatusCode::FORBIDDEN,
                 "outranked",

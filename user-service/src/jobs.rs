@@ -4,20 +4,20 @@ use std::future::Future;
 use std::time::Duration;
 
 use actix_web::web;
-use common::auth::TokenVerifier;
 use common::error::ErrorChain;
 use common::settings::Profile;
 use common::shutdown::Shutdown;
 use contracts::events::MailRequested;
 
-use crate::app::audit_trail;
-use crate::app::passwords;
+use crate::app::{audit_trail, passwords, rotate_keys};
 use crate::state::AppState;
 use crate::store::{
     development_mails, factors, invitations, known_addresses, link_tokens, sessions,
 };
 
 const PURGE_INTERVAL: Duration = Duration::from_secs(3_600);
+/// How late a key may be followed by the next one, which is published long before it signs.
+const ROTATE_INTERVAL: Duration = Duration::from_secs(30);
 /// Another replica's new key is known, and a withdrawn one no longer used, after this long.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
 const RELEASE_INTERVAL: Duration = Duration::from_secs(5);
@@ -31,7 +31,7 @@ const INVITATION_MEMORY: Duration = Duration::from_secs(30 * 24 * 3_600);
 const ADDRESS_MEMORY: Duration = Duration::from_secs(90 * 24 * 3_600);
 
 /// Starts all jobs; they end with `shutdown`.
-pub(crate) fn start(state: &web::Data<AppState>, verifier: &TokenVerifier, shutdown: &Shutdown) {
+pub(crate) fn start(state: &web::Data<AppState>, shutdown: &Shutdown) {
     let purge_state = state.clone();
     tokio::spawn(repeat(PURGE_INTERVAL, shutdown.clone(), move || {
         let state = purge_state.clone();
@@ -56,7 +56,16 @@ pub(crate) fn start(state: &web::Data<AppState>, verifier: &TokenVerifier, shutd
             }
         }
     }));
-    let (keyring, verifier) = (state.keyring.clone(), verifier.clone());
+    let rotating = state.clone();
+    tokio::spawn(repeat(ROTATE_INTERVAL, shutdown.clone(), move || {
+        let state = rotating.clone();
+        async move {
+            if let Err(error) = rotate_keys::rotate_if_due(&state).await {
+                tracing::warn!(error = %ErrorChain(&error), "the signing key could not be replaced");
+            }
+        }
+    }));
+    let (keyring, verifier) = (state.keyring.clone(), state.verifier.clone());
     tokio::spawn(repeat(RELOAD_INTERVAL, shutdown.clone(), move || {
         let (keyring, verifier) = (keyring.clone(), verifier.clone());
         async move {

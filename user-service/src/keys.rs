@@ -10,8 +10,8 @@ mod seal;
 
 pub(crate) use factors::FactorKeys;
 pub(crate) use installation::InstallationSecret;
-pub(crate) use keyring::Keyring;
-pub(crate) use mint::{Mint, MintError, Minted};
+pub(crate) use keyring::{Keyring, KeyringError};
+pub(crate) use mint::{KeyToken, Mint, MintError, Minted};
 pub(crate) use opaque_token::{OpaqueToken, TokenKind};
 pub(crate) use refresh_token::{RefreshToken, RefreshTokens};
 pub(crate) use seal::Unsealable;

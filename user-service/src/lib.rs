@@ -13,6 +13,7 @@ mod client_address;
 mod domain;
 mod error;
 mod events;
+mod grpc;
 mod hashing;
 mod jobs;
 mod keys;

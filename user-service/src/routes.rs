@@ -8,12 +8,14 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::state::AppState;
 
+mod api_keys;
 mod audit;
 mod dev_outbox;
 mod devices;
 mod emails;
 mod internal;
 mod invitations;
+mod key_rotation;
 mod keys;
 mod mfa;
 mod passwords;
@@ -24,6 +26,8 @@ mod revocations;
 mod session_list;
 mod sessions;
 mod users;
+
+pub(crate) use users::UserIn;
 
 /// Registers every route. Fixed paths stand before those with an id in the same place.
 pub(crate) fn configure(config: &mut ServiceConfig<'_>, state: &web::Data<AppState>) {
@@ -42,7 +46,11 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>, state: &web::Data<AppSta
         .service(session_list::end_one)
         .service(session_list::list_of)
         .service(session_list::end_all_of)
-        // Before the routes with an id in the same place.
+        .service(api_keys::exchange)
+        .service(api_keys::create)
+        .service(api_keys::list)
+        .service(api_keys::revoke)
+        .service(key_rotation::rotate)
         .service(audit::list)
         .service(audit::export)
         .service(users::create)

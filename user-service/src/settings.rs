@@ -6,6 +6,7 @@ use common::settings::{CommonSettings, Loaded, Profile};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+use crate::app::rotate_keys::RotationPlan;
 use crate::client_address::Network;
 
 /// Known to everybody, as common's default says.
@@ -53,6 +54,12 @@ pub struct OwnerSettings {
 pub struct KeysSettings {
     /// Encrypts the signing keys; empty reads it from a file.
     pub encryption_secret: SecretString,
+    /// How long a key signs, in days.
+    pub rotate_days: u32,
+    /// How long before it signs the next key is published, in minutes.
+    pub publish_ahead_minutes: u32,
+    /// The installation's root secret before the present one; empty when there is none.
+    pub previous_service_root_secret: SecretString,
 }
 
 /// Lifetimes of tokens and sessions.
@@ -234,6 +241,11 @@ pub fn faults(settings: &Loaded<OwnSettings>) -> Vec<String> {
         "keys.encryption_secret must have at least 32 characters",
     );
     require(
+        (1..=365).contains(&own.keys.rotate_days)
+            && (1..=1_440).contains(&own.keys.publish_ahead_minutes),
+        "keys.rotate_days must be from 1 to 365 and keys.publish_ahead_minutes from 1 to 1440",
+    );
+    require(
         root_is_acceptable(common),
         "the production profile needs MARU_SERVICE_ROOT_SECRET with at least 32 characters; \
          user-service derives every service's secret from it",
@@ -256,6 +268,15 @@ impl MfaSettings {
                 MfaRequirement::Always => true,
             },
             challenge_life: Duration::from_secs(self.challenge_seconds.into()),
+        }
+    }
+}
+
+impl KeysSettings {
+    pub(crate) fn rotation(&self) -> RotationPlan {
+        RotationPlan {
+            every: Duration::from_secs(u64::from(self.rotate_days) * 24 * 3_600),
+            ahead: Duration::from_secs(u64::from(self.publish_ahead_minutes) * 60),
         }
     }
 }

@@ -11,20 +11,21 @@ use common::clock::Clock;
 use common::error::ErrorChain;
 use common::health::{Health, Importance};
 use common::server::{RunningServer, ServerParts};
-use common::settings::{Loaded, RedisSettings};
+use common::settings::{AuthSettings, Loaded, RedisSettings};
 use common::shutdown::Shutdown;
 use contracts::services::ServiceName;
 use messaging::{Messaging, Outbox};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use store::{Db, Migrator};
 
-use crate::app::audit_trail;
 use crate::app::bootstrap::ensure_owner;
+use crate::app::{audit_trail, rotate_keys};
 use crate::domain::session::SessionLimits;
+use crate::grpc::GrpcServer;
 use crate::hashing::Hasher;
 use crate::keys::{FactorKeys, InstallationSecret, Keyring, Mint, RefreshTokens};
 use crate::revocations::RevocationList;
-use crate::settings::{self, OwnSettings, TokensSettings};
+use crate::settings::{self, KeysSettings, OwnSettings, TokensSettings};
 use crate::state::AppState;
 use crate::store::audit;
 use crate::throttle::{SharedCounts, Throttle};
@@ -35,6 +36,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/user");
 /// The service, listening.
 pub struct Application {
     server: RunningServer,
+    grpc: GrpcServer,
     messaging: Messaging,
     state: web::Data<AppState>,
     shutdown: Shutdown,
@@ -94,17 +96,22 @@ impl Application {
             ),
             hasher: Hasher::new(&own.hashing)?,
             trusted_proxies: own.proxies.trusted,
-            service_root: common.auth.service_root_secret,
+            service_roots: service_roots(&common.auth, &own.keys),
+            rotation: own.keys.rotation(),
+            verifier: verifier.clone(),
             keyring,
             revocations: revocations.clone(),
             clock,
             db,
         });
         ensure_owner(&state, &own.owner, common.profile).await?;
+        rotate_keys::rotate_if_due(&state).await?;
         state.hasher.release_memory();
-        jobs::start(&state, &verifier, &shutdown);
+        jobs::start(&state, &shutdown);
         tokio::spawn(revocations.run(shutdown.clone()));
         let messaging = events::start(&state, common.events, common.neighbours, &shutdown)?;
+
+        let grpc = GrpcServer::start(&state, &common.server, &shutdown).await?;
 
         let parts = ServerParts {
             settings: common.server,
@@ -121,6 +128,7 @@ impl Application {
         tracing::info!(address = %server.address(), "user-service listens");
         Ok(Self {
             server,
+            grpc,
             messaging,
             state,
             shutdown,
@@ -133,12 +141,21 @@ impl Application {
         self.server.address()
     }
 
+    /// Where gRPC is served.
+    #[must_use]
+    pub const fn grpc_address(&self) -> SocketAddr {
+        self.grpc.address
+    }
+
     /// Serves until it is told to stop, and lets requests under way finish.
     ///
     /// # Errors
     /// When the server ends by itself.
     pub async fn run_until_stopped(self) -> anyhow::Result<()> {
-        self.server.run_until(&self.shutdown).await?;
+        let served = self.server.run_until(&self.shutdown).await;
+        self.shutdown.trigger();
+        self.grpc.stopped().await?;
+        served?;
         self.messaging.stopped().await;
         // Nothing of what was written down last can be cut off unnoticed while the service is away.
         if let Err(error) = audit_trail::seal(&self.state).await {
@@ -174,6 +191,14 @@ fn health(db: &Db, messaging: &Messaging, shared: Option<Arc<SharedCounts>>) -> 
         async move { shared.ping().await.map_err(|error| error.to_string()) }
     };
     health.check("redis", Importance::Helpful, check).build()
+}
+
+fn service_roots(auth: &AuthSettings, keys: &KeysSettings) -> Vec<SecretString> {
+    let previous = &keys.previous_service_root_secret;
+    let roots = [&auth.service_root_secret, previous].into_iter();
+    // An empty previous one is none; anybody could derive secrets from it.
+    let roots = roots.filter(|root| !root.expose_secret().is_empty());
+    roots.cloned().collect()
 }
 
 fn session_limits(tokens: &TokensSettings) -> SessionLimits {

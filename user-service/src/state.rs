@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::auth::TokenVerifier;
 use common::clock::Clock;
 use common::settings::Profile;
 use messaging::Outbox;
@@ -10,6 +11,7 @@ use secrecy::SecretString;
 use store::Db;
 use tokio::sync::Notify;
 
+use crate::app::rotate_keys::RotationPlan;
 use crate::client_address::Network;
 use crate::domain::session::SessionLimits;
 use crate::hashing::Hasher;
@@ -40,6 +42,9 @@ pub(crate) struct AppState {
     pub(crate) session_limits: SessionLimits,
     pub(crate) throttle: Throttle,
     pub(crate) trusted_proxies: Vec<Network>,
-    /// Every service's secret is derived from it.
-    pub(crate) service_root: SecretString,
+    pub(crate) verifier: TokenVerifier,
+    pub(crate) rotation: RotationPlan,
+    /// Every service's secret is derived from one of them: the present one, and the one before while
+    /// it is being replaced.
+    pub(crate) service_roots: Vec<SecretString>,
 }

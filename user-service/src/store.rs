@@ -1,6 +1,7 @@
 //! SQL. Every function works in the transaction it is given; the caller owns it.
 
 pub(crate) mod accounts;
+pub(crate) mod api_keys;
 pub(crate) mod audit;
 pub(crate) mod development_mails;
 pub(crate) mod factors;

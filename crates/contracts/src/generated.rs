@@ -23,3 +23,15 @@ pub mod inventory_v1 {
 pub mod payment_v1 {
     tonic::include_proto!("payment.v1");
 }
+
+/// What the other services ask user-service; `proto/user.proto` has the meaning.
+#[expect(
+    clippy::allow_attributes,
+    clippy::doc_markdown,
+    clippy::missing_errors_doc,
+    clippy::too_many_lines,
+    reason = "generated"
+)]
+pub mod user_v1 {
+    tonic::include_proto!("user.v1");
+}

@@ -45,7 +45,7 @@ const fn ports(service: ServiceName, http: u16, grpc: Option<u16>) -> Ports {
 /// The default ports of every service, in the order of their ports.
 pub const PORTS: [Ports; 7] = [
     ports(ServiceName::Gateway, 5000, None),
-    ports(ServiceName::User, 5001, None),
+    ports(ServiceName::User, 5001, Some(5101)),
     ports(ServiceName::Inventory, 5003, Some(5103)),
     ports(ServiceName::Order, 5004, None),
     ports(ServiceName::Analytics, 5005, None),

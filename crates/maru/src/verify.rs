@@ -6,6 +6,7 @@
 
 mod access;
 mod acknowledged;
+mod audit;
 mod databases;
 mod money;
 mod once;
@@ -41,6 +42,8 @@ use verdict::{Verdict, VerdictOut};
 /// folder by the rules of `maru up`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct VerifyArgs {
+    #[command(subcommand)]
+    what: Option<What>,
     /// Wait at most this long until nothing is under way, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub settle: u64,
@@ -56,6 +59,13 @@ pub struct VerifyArgs {
     /// Its password; without one the APIs are only asked from outside
     #[arg(long, env = "MARU_OWNER_PASSWORD", hide_env_values = true, value_parser = secret)]
     pub password: Option<SecretString>,
+}
+
+/// What to judge instead of the eight invariants.
+#[derive(Clone, Debug, clap::Subcommand)]
+enum What {
+    /// The audit trail of accounts, sessions and keys: nothing in it was changed or removed
+    Audit(audit::AuditArgs),
 }
 
 #[expect(
@@ -74,11 +84,15 @@ struct JudgementOut {
     invariants: Vec<VerdictOut>,
 }
 
-/// Judges all eight invariants: ends with 0 when every one holds, else with 1.
+/// Judges all eight invariants, or what the subcommand names: ends with 0 when all is well, else with
+/// 1.
 ///
 /// # Errors
 /// When a database or a service cannot be reached.
 pub async fn run(args: VerifyArgs) -> Result<ExitCode> {
+    if let Some(What::Audit(args)) = args.what {
+        return audit::run(args).await;
+    }
     let mut layout = Layout::resolve(
         &Variables::of_process(),
         &LayoutOptions {

@@ -6,4 +6,4 @@ mod read;
 
 pub(crate) use change::change;
 pub(crate) use create::{NewAccount, create};
-pub(crate) use read::{list, read, visible};
+pub(crate) use read::{list, read, read_for_service, visible};

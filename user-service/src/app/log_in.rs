@@ -10,7 +10,7 @@ use store::Tx;
 
 use super::acting::acting;
 use super::mfa::{self, Challenge};
-use super::own_sessions;
+use super::{failed_logins, own_sessions};
 use crate::client_address::ClientAddress;
 use crate::domain::account::Account;
 use crate::domain::device::PosDevice;
@@ -88,8 +88,9 @@ async fn try_log_in(state: &AppState, login: Login) -> Result<LoggedIn, SessionE
     let credentials = accounts::find_credentials(&mut tx, &email_key).await?;
     drop(tx);
     let (turn, rehash) = verify(turn, credentials.as_ref(), login.password.clone()).await?;
+    let known = credentials.as_ref().map(|credentials| credentials.id);
     let (Some(credentials), Some(outdated)) = (credentials, rehash) else {
-        state.throttle.failed(&attempt).await;
+        failed_logins::count(state, &attempt, known).await?;
         return Err(SessionError::BadCredentials);
     };
     let rehash = if outdated {

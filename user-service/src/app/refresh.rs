@@ -5,19 +5,22 @@
 //! the token; which of them is the thief cannot be told, so the session ends for both
 //! (RFC 9700, section 4.14.2).
 
+use common::ids::UserId;
+use contracts::events::MailTemplate;
 use secrecy::SecretString;
-use store::Tx;
+use store::{StoreError, Tx};
 use uuid::Uuid;
 
 use super::acting::acting;
 use super::log_in::Tokens;
+use super::mail::{self, Mail};
 use crate::audit::{self, Actor, Entry};
 use crate::domain::session::{RefreshVerdict, RevokeReason};
 use crate::error::SessionError;
 use crate::keys::RefreshToken;
 use crate::state::AppState;
-use crate::store::accounts;
 use crate::store::sessions::{self, StoredRefresh};
+use crate::store::{accounts, profiles};
 
 /// Exchanges a refresh token for its successor and a new access token.
 pub(crate) async fn refresh(
@@ -57,6 +60,7 @@ async fn try_refresh(state: &AppState, presented: &SecretString) -> Result<Token
             let owner = serde_json::json!({"account": stored.user_id});
             audit::record(state, &mut tx, entry.after(owner)).await?;
             state.revocations.follows(&mut tx);
+            tell(state, &mut tx, stored.user_id).await?;
             tx.commit().await?;
             tracing::warn!(
                 user.id = %stored.user_id,
@@ -91,4 +95,16 @@ async fn rotate(
     sessions::use_refresh_token(tx, &presented.hash(), session, id, now).await?;
     sessions::insert_refresh_token(tx, &successor.hash(), session, now).await?;
     Ok(successor)
+}
+
+/// Tells the person that a session of theirs was ended, because somebody else may have its tokens.
+async fn tell(state: &AppState, tx: &mut Tx, id: UserId) -> Result<(), StoreError> {
+    let Some(account) = accounts::find_account(tx, id).await? else {
+        return Ok(());
+    };
+    let locale = profiles::find_locale(tx, id).await?;
+    let variables = [("display_name", &*account.display_name)];
+    let template = MailTemplate::SessionReused;
+    let news = Mail::news(&account.email, template, locale.as_deref(), &variables);
+    mail::request(state, tx, &news).await
 }

@@ -17,8 +17,8 @@ pub(crate) fn issue(
 ) -> Result<Minted, SessionError> {
     let known = ServiceName::all().find(|service| service.as_str() == name);
     let service = known.ok_or(SessionError::BadClient)?;
-    let expected = derive_service_secret(&state.service_root, service.as_str());
-    if !equal(&expected, secret) {
+    let mut roots = state.service_roots.iter();
+    if !roots.any(|root| equal(&derive_service_secret(root, service.as_str()), secret)) {
         tracing::warn!(service.name = %service, "a service's secret was refused");
         return Err(SessionError::BadClient);
     }

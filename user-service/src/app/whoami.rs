@@ -1,12 +1,14 @@
 //! Who asks: the account and session behind a token, as they are now.
 
-use common::auth::Principal;
+use common::auth::{Principal, TokenType};
 use store::Tx;
 
 use super::acting::acting;
+use super::api_keys;
 use super::log_out::session_of;
 use super::profile::{self, Settings};
 use crate::domain::account::Account;
+use crate::domain::api_key::ApiKeyId;
 use crate::domain::session::SessionId;
 use crate::error::{CredentialError, SessionError};
 use crate::state::AppState;
@@ -43,7 +45,13 @@ pub(crate) async fn caller(
     principal: &Principal,
 ) -> Result<Account, SessionError> {
     let session = session_of(principal).ok_or(SessionError::SessionEnded)?;
-    let account = accounts::find_in_session(tx, session, state.clock.now()).await?;
+    let now = state.clock.now();
+    let account = match accounts::find_in_session(tx, session, now).await? {
+        None if principal.token_type == TokenType::Delegated => {
+            api_keys::account_of_key(tx, ApiKeyId::from_uuid(session.as_uuid()), now).await?
+        }
+        found => found,
+    };
     let account = account.ok_or(SessionError::SessionEnded)?;
     if account.id.to_string() == principal.subject {
         Ok(acting(state, tx, account, session).await?.account)

@@ -65,8 +65,18 @@ struct Inner {
 }
 
 struct Keys {
-    signer: Signer,
+    /// In the order in which they begin to sign; the last one that has begun signs.
+    signers: Vec<(Timestamp, Signer)>,
     published: JwkSet,
+}
+
+impl Keys {
+    /// The first key signs at once, even when another replica's clock is ahead of this one's.
+    fn signer(&self, now: Timestamp) -> &Signer {
+        let begun = self.signers.iter().rfind(|(from, _)| *from <= now);
+        let signer = begun.or(self.signers.first());
+        &signer.expect("a keyring without a key is never made").1
+    }
 }
 
 impl Keyring {
@@ -105,7 +115,19 @@ impl Keyring {
     }
 
     pub(super) fn signer(&self) -> Signer {
-        self.read(|keys| keys.signer.clone())
+        let now = self.0.clock.now();
+        self.read(|keys| keys.signer(now).clone())
+    }
+
+    /// A key to follow the one of generation `newest`, not stored yet.
+    pub(crate) fn next_key(
+        &self,
+        newest: i64,
+        created_at: Timestamp,
+        signs_from: Timestamp,
+    ) -> SealedKey {
+        let generation = newest.saturating_add(1);
+        generate(&self.0.sealer, generation, (created_at, signs_from))
     }
 
     /// Signs a text that is no token with the key that signs tokens. The text must hold something
@@ -135,32 +157,40 @@ impl KeySource for Keyring {
     }
 }
 
-/// The newest key that may sign already does; `None` when there is no key.
+/// `None` when there is no key.
 async fn load(db: &Db, sealer: &Sealer, now: Timestamp) -> Result<Option<Keys>, KeyringError> {
     let mut tx = db.read().await?;
     let stored = signing_keys::list_published(&mut tx, now).await?;
-    let newest = stored.iter().rfind(|key| key.signs_from <= now);
-    // The first key signs at once, even when another replica's clock is ahead of this one's.
-    let Some(signing) = newest.or(stored.first()) else {
-        return Ok(None);
-    };
-    let opened = sealer.open(&signing.kid, &signing.sealed_private_key);
-    let private = opened.map_err(|source| KeyringError::Sealed {
-        kid: signing.kid.clone(),
-        source,
-    })?;
-    let signer = Signer {
-        kid: signing.kid.clone(),
-        key: EncodingKey::from_ed_der(private.expose_secret()),
-    };
+    drop(tx);
+    let mut signers = Vec::new();
+    let mut sealed = None;
+    for key in &stored {
+        match sealer.open(&key.kid, &key.sealed_private_key) {
+            Ok(private) => {
+                let signer = Signer {
+                    kid: key.kid.clone(),
+                    key: EncodingKey::from_ed_der(private.expose_secret()),
+                };
+                signers.push((key.signs_from, signer));
+            }
+            // It may still verify, but it cannot sign.
+            Err(source) => sealed = Some((key.kid.clone(), source)),
+        }
+    }
+    if signers.is_empty() {
+        return match sealed {
+            Some((kid, source)) => Err(KeyringError::Sealed { kid, source }),
+            None => Ok(None),
+        };
+    }
     let published = JwkSet {
         keys: stored.iter().map(to_jwk).collect(),
     };
-    Ok(Some(Keys { signer, published }))
+    Ok(Some(Keys { signers, published }))
 }
 
 async fn make_first(db: &Db, sealer: &Sealer, now: Timestamp) -> Result<Keys, KeyringError> {
-    let key = generate(sealer, 1, now);
+    let key = generate(sealer, 1, (now, now));
     let mut tx = db.begin().await?;
     let made = signing_keys::insert_generation(&mut tx, &key).await?;
     tx.commit().await?;
@@ -172,7 +202,11 @@ async fn make_first(db: &Db, sealer: &Sealer, now: Timestamp) -> Result<Keys, Ke
     Ok(keys.expect("a key was just stored; none is ever deleted"))
 }
 
-fn generate(sealer: &Sealer, generation: i64, now: Timestamp) -> SealedKey {
+fn generate(
+    sealer: &Sealer,
+    generation: i64,
+    (created_at, signs_from): (Timestamp, Timestamp),
+) -> SealedKey {
     let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())
         .expect("the operating system has randomness once it runs services");
     let pair = Ed25519KeyPair::from_pkcs8(document.as_ref()).expect("ring reads what it wrote");
@@ -184,8 +218,8 @@ fn generate(sealer: &Sealer, generation: i64, now: Timestamp) -> SealedKey {
         sealed_private_key: sealer.seal(&kid, &private),
         public_key,
         kid,
-        created_at: now,
-        signs_from: now,
+        created_at,
+        signs_from,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use common::auth::{AUDIENCE, Claims, ISSUER, StoreClaim, TokenType, install_jwt_crypto};
+use common::auth::{Claims, ISSUER, StoreClaim, StoreScope, TokenType, install_jwt_crypto};
 use common::clock::Clock;
 use contracts::services::ServiceName;
 use jsonwebtoken::{Algorithm, Header, encode};
@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::keyring::Keyring;
 use crate::domain::account::Account;
+use crate::domain::api_key::ApiKeyId;
 use crate::domain::session::SessionId;
 use crate::settings::TokensSettings;
 
@@ -30,6 +31,19 @@ impl Minted {
     pub(crate) fn expose(&self) -> &str {
         self.token.expose_secret()
     }
+}
+
+/// What a token for an API key says.
+pub(crate) struct KeyToken<'a> {
+    /// As it is now.
+    pub(crate) account: &'a Account,
+    pub(crate) key: ApiKeyId,
+    /// The key's prefix.
+    pub(crate) client_id: &'a str,
+    pub(crate) scope: String,
+    pub(crate) stores: StoreScope,
+    /// The token expires with its key.
+    pub(crate) at_most: Duration,
 }
 
 /// Signs access tokens and services' tokens.
@@ -67,6 +81,24 @@ impl Mint {
         self.sign(claims, self.access_life)
     }
 
+    /// The token with which a program acts for an account.
+    pub(crate) fn for_key(&self, token: &KeyToken<'_>) -> Result<Minted, MintError> {
+        let account = token.account;
+        let claims = Claims {
+            sid: Some(token.key.to_string()),
+            roles: account.roles.iter().copied().collect(),
+            stores: match &token.stores {
+                StoreScope::All => StoreClaim::ALL,
+                StoreScope::Only(stores) => StoreClaim::Only(stores.clone()),
+            },
+            ver: account.version,
+            azp: Some(token.client_id.to_owned()),
+            scope: Some(token.scope.clone()),
+            ..self.claims(account.id.to_string(), TokenType::Delegated)
+        };
+        self.sign(claims, self.access_life.min(token.at_most))
+    }
+
     /// The token of a service.
     pub(crate) fn service(&self, service: ServiceName) -> Result<Minted, MintError> {
         let claims = self.claims(service.as_str().to_owned(), TokenType::Service);
@@ -77,7 +109,7 @@ impl Mint {
         let now = self.clock.now().as_unix_seconds();
         Claims {
             iss: ISSUER.to_owned(),
-            aud: AUDIENCE.to_owned(),
+            aud: typ.audience().to_owned(),
             sub,
             sid: None,
             exp: now,

@@ -19,18 +19,18 @@ const MAX_FORM_BYTES: usize = 8_192;
 const FORM: &str = "application/x-www-form-urlencoded";
 const CLIENT_CREDENTIALS: &str = "client_credentials";
 
-/// A service's name and secret (RFC 6749, section 4.4.2).
+/// A service's name and secret, or those of an API key (RFC 6749, section 4.4.2).
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ServiceTokenIn {
+pub(crate) struct ClientCredentialsIn {
     /// `client_credentials`, or left out.
     #[serde(default)]
     grant_type: Option<String>,
-    /// The service's short name, such as `order`.
-    client_id: String,
+    /// A service's short name, such as `order`, or a key's prefix.
+    pub(super) client_id: String,
     /// Its secret.
     #[schema(value_type = String, format = Password)]
-    client_secret: SecretString,
+    pub(super) client_secret: SecretString,
 }
 
 /// A service's token (RFC 6749, section 5.1).
@@ -44,7 +44,7 @@ pub(crate) struct ServiceTokenOut {
     expires_in: u32,
 }
 
-impl Check for ServiceTokenIn {
+impl Check for ClientCredentialsIn {
     fn check(&self, faults: &mut Faults) {
         let grant = self.grant_type.as_deref().unwrap_or(CLIENT_CREDENTIALS);
         faults.require(
@@ -57,7 +57,7 @@ impl Check for ServiceTokenIn {
 }
 
 /// The same body as a form, which RFC 6749 asks for, or as JSON.
-pub(crate) struct JsonOrForm(ServiceTokenIn);
+pub(crate) struct JsonOrForm(pub(super) ClientCredentialsIn);
 
 impl FromRequest for JsonOrForm {
     type Error = ApiError;
@@ -70,13 +70,13 @@ impl FromRequest for JsonOrForm {
             .and_then(|value| value.split(';').next())
             .is_some_and(|essence| essence.trim().eq_ignore_ascii_case(FORM));
         if !is_form {
-            let json = Valid::<ServiceTokenIn>::from_request(request, payload);
+            let json = Valid::<ClientCredentialsIn>::from_request(request, payload);
             return Box::pin(async move { Ok(Self(json.await?.0)) });
         }
         let mut payload = payload.take();
         Box::pin(async move {
             let body = read_body(&mut payload, MAX_FORM_BYTES).await?;
-            let parsed: Result<ServiceTokenIn, _> = serde_urlencoded::from_bytes(&body);
+            let parsed: Result<ClientCredentialsIn, _> = serde_urlencoded::from_bytes(&body);
             let parsed = parsed.map_err(|_may_repeat_the_secret| {
                 let detail = "The form must have client_id and client_secret, each once.";
                 ApiError::malformed("malformed_form", detail)
@@ -96,8 +96,8 @@ impl FromRequest for JsonOrForm {
 #[utoipa::path(
     tag = "internal",
     request_body(content(
-        (ServiceTokenIn = "application/json"),
-        (ServiceTokenIn = "application/x-www-form-urlencoded"),
+        (ClientCredentialsIn = "application/json"),
+        (ClientCredentialsIn = "application/x-www-form-urlencoded"),
     )),
     responses(
         (status = 200, description = "The token.", body = ServiceTokenOut),

@@ -172,7 +172,24 @@ fn check_stores(stores: &[StoreId], faults: &mut Faults) {
 }
 
 impl UserIn {
-    fn into_new(self) -> Result<NewAccount, ApiError> {
+    pub(crate) fn new(
+        email: String,
+        display_name: String,
+        password: SecretString,
+        roles: BTreeSet<Role>,
+        stores: BTreeSet<StoreId>,
+    ) -> Self {
+        Self {
+            email,
+            display_name,
+            password,
+            roles: roles.into_iter().collect(),
+            stores: stores.into_iter().collect(),
+        }
+    }
+
+    /// The account to make, for a value that was checked.
+    pub(crate) fn into_new(self) -> Result<NewAccount, ApiError> {
         // Checked already; a wire type alone does not prove it.
         let email = Email::parse(&self.email).ok_or_else(|| ApiError::invalid(Vec::new()))?;
         Ok(NewAccount {

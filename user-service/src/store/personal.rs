@@ -79,6 +79,28 @@ pub(crate) async fn list_invitations_given(
     )
 }
 
+/// An API key of an account, without what it may do.
+#[derive(sqlx::FromRow)]
+pub(crate) struct KeyRow {
+    pub(crate) name: String,
+    pub(crate) prefix: String,
+    pub(crate) created_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
+    pub(crate) last_used_at: Option<Timestamp>,
+    pub(crate) revoked_at: Option<Timestamp>,
+}
+
+/// Every API key of an account, revoked ones too.
+pub(crate) async fn list_api_keys(tx: &mut Tx, user: UserId) -> Result<Vec<KeyRow>, StoreError> {
+    store::fetch_all!(
+        tx,
+        KeyRow,
+        "SELECT name, prefix, created_at, expires_at, last_used_at, revoked_at FROM api_keys
+         WHERE user_id = $1 ORDER BY id",
+        user
+    )
+}
+
 /// Takes address, language and password off an account and marks it as erased.
 pub(crate) async fn erase(
     tx: &mut Tx,
@@ -115,6 +137,7 @@ pub(crate) async fn erase_traces(
         "DELETE FROM link_tokens WHERE user_id = $1",
         "DELETE FROM invitations WHERE invited_by = $1",
         "DELETE FROM known_addresses WHERE user_id = $1",
+        "DELETE FROM api_keys WHERE user_id = $1",
         "DELETE FROM sessions WHERE user_id = $1",
     ] {
         store::execute!(tx, sql, user)?;

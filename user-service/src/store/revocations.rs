@@ -6,6 +6,7 @@ use common::ids::UserId;
 use common::time::Timestamp;
 use store::{StoreError, Tx};
 
+use crate::domain::api_key::ApiKeyId;
 use crate::domain::session::SessionId;
 
 /// Sessions ended and accounts changed since `since`; sessions not used since `unused` have no token
@@ -28,6 +29,16 @@ pub(crate) async fn list_since(
         "SELECT id, access_version, access_changed_at FROM users WHERE access_changed_at >= $1",
         since
     )?;
+    let keys = store::fetch_all!(
+        tx,
+        (ApiKeyId, Timestamp),
+        "SELECT id, revoked_at FROM api_keys WHERE revoked_at >= $1",
+        since
+    )?;
+    let keys = keys.into_iter().map(|(id, at)| Revocation {
+        revoked: Revoked::Session(id.to_string()),
+        at,
+    });
     let sessions = sessions.into_iter().map(|(id, at)| Revocation {
         revoked: Revoked::Session(id.to_string()),
         at,
@@ -39,7 +50,7 @@ pub(crate) async fn list_since(
         },
         at,
     });
-    Ok(sessions.chain(accounts).collect())
+    Ok(sessions.chain(accounts).chain(keys).collect())
 }
 
 /// Refuses the tokens made from the account before it had this version.

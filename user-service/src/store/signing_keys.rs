@@ -47,3 +47,56 @@ pub(crate) async fn insert_generation(tx: &mut Tx, key: &SealedKey) -> Result<bo
     )?;
     Ok(inserted == 1)
 }
+
+/// The newest key's place and when it begins to sign.
+#[derive(Clone, Copy, Debug, sqlx::FromRow)]
+pub(crate) struct NewestKey {
+    pub(crate) generation: i64,
+    pub(crate) signs_from: Timestamp,
+}
+
+/// The newest key.
+pub(crate) async fn newest(tx: &mut Tx) -> Result<NewestKey, StoreError> {
+    let sql = "SELECT generation, signs_from FROM signing_keys ORDER BY generation DESC LIMIT 1";
+    store::fetch_one!(tx, NewestKey, sql)
+}
+
+/// The newest key; others who rotate wait until the transaction ends.
+pub(crate) async fn newest_locked(tx: &mut Tx) -> Result<NewestKey, StoreError> {
+    let newest = store::fetch_optional_locked!(
+        tx,
+        NewestKey,
+        "SELECT generation, signs_from FROM signing_keys ORDER BY generation DESC LIMIT 1"
+    )?;
+    newest.ok_or_else(|| StoreError::Database(sqlx::Error::RowNotFound))
+}
+
+/// Ends the publication of every key before a generation, unless it ends earlier anyway.
+pub(crate) async fn retire_before(
+    tx: &mut Tx,
+    generation: i64,
+    published_until: Timestamp,
+) -> Result<(), StoreError> {
+    store::execute!(
+        tx,
+        "UPDATE signing_keys SET published_until = $2
+         WHERE generation < $1 AND (published_until IS NULL OR published_until > $2)",
+        generation,
+        published_until
+    )?;
+    Ok(())
+}
+
+/// Whether there is a key with a private half that is not published any more.
+pub(crate) async fn any_retired(tx: &mut Tx, now: Timestamp) -> Result<bool, StoreError> {
+    let sql = "SELECT kid FROM signing_keys
+               WHERE published_until <= $1 AND sealed_private_key <> '' LIMIT 1";
+    Ok(store::fetch_optional!(tx, (String,), sql, now)?.is_some())
+}
+
+/// Deletes the private halves of keys that are not published any more.
+pub(crate) async fn destroy_retired(tx: &mut Tx, now: Timestamp) -> Result<(), StoreError> {
+    let sql = "UPDATE signing_keys SET sealed_private_key = '' WHERE published_until <= $1";
+    store::execute!(tx, sql, now)?;
+    Ok(())
+}

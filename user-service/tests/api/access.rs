@@ -111,6 +111,11 @@ const REVIEWED: &str = "POST /api/auth/login: public, public
          GET /api/users/dev/outbox: users:write, chain
          GET /api/users/{id}/export: users:write, chain
          POST /api/users/{id}/erase: users:write, chain
+         POST /api/auth/token: public, public
+         POST /api/users/api-keys: api_keys:write, caller
+         GET /api/users/api-keys: api_keys:write, caller
+         DELETE /api/users/api-keys/{id}: api_keys:write, caller
+         POST /api/users/keys/rotate: keys:rotate, chain
          GET /api/users/audit: audit:read, chain
          GET /api/users/audit/export: audit:read, chain
          POST /api/users: users:write, body.stores

@@ -1,5 +1,6 @@
 //! Starts the service and signs people in.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ pub(crate) struct TestApp {
 }
 
 struct Running {
+    grpc: SocketAddr,
     shutdown: Shutdown,
     task: tokio::task::JoinHandle<anyhow::Result<()>>,
 }
@@ -87,6 +89,11 @@ impl TestApp {
             data: self.data,
             settings: self.settings,
         }
+    }
+
+    /// Where its gRPC is.
+    pub(crate) fn grpc(&self) -> SocketAddr {
+        self.running.grpc
     }
 
     /// A connection of the test's own to the service's database.
@@ -211,8 +218,16 @@ async fn run(settings: &[(String, String)], clock: &Clock) -> anyhow::Result<(Ap
     let shutdown = Shutdown::new();
     let app = Application::build_at(loaded, clock.clone(), shutdown.clone()).await?;
     let client = ApiClient::new(format!("http://{}", app.address()));
+    let grpc = app.grpc_address();
     let task = tokio::spawn(app.run_until_stopped());
-    Ok((client, Running { shutdown, task }))
+    Ok((
+        client,
+        Running {
+            grpc,
+            shutdown,
+            task,
+        },
+    ))
 }
 
 fn usual_variables(database: &TestDatabase, data: &TempDir) -> Vec<(String, String)> {
@@ -223,6 +238,7 @@ fn usual_variables(database: &TestDatabase, data: &TempDir) -> Vec<(String, Stri
         ("MARU_SERVICE_ROOT_SECRET", ROOT_SECRET.to_owned()),
         ("MARU_OWNER_PASSWORD", OWNER_PASSWORD.to_owned()),
         ("USER__SERVER__PORT", "0".to_owned()),
+        ("USER__SERVER__GRPC_PORT", "0".to_owned()),
         ("USER__SERVER__SHUTDOWN_GRACE_MS", "1000".to_owned()),
         ("USER__DATABASE__MAX_CONNECTIONS", "4".to_owned()),
         // Cheap hashes: the tests are about what is around them.

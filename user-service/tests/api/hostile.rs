@@ -28,6 +28,7 @@ async fn every_endpoint_stands_hostile_input() {
         .public("/api/auth/email/verify")
         .public("/api/auth/invitations/accept")
         .public("/api/auth/logout")
+        .public("/api/auth/token")
         .public("/internal/tokens")
         .public("/.well-known/jwks.json")
         .known("x-device-token", terminal)

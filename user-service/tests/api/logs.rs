@@ -5,6 +5,7 @@ use reqwest::Method;
 use serde_json::json;
 use testkit::secrets::Secrets;
 
+use crate::api_keys::{exchange, halves};
 use crate::harness::{OWNER, PASSWORD, TestApp, log_so_far, text};
 use crate::mails::{mail_to, token_of};
 use crate::second_factors::enrol;
@@ -113,7 +114,14 @@ async fn no_link_code_or_terminal_token_is_logged_and_no_address() {
     let pin = json!({"password": new, "pin": "602847"});
     assert_eq!(kim.put("/api/auth/pin", &pin).await.status, 204);
 
+    let key = json!({"name": "till export", "scopes": ["menu:read"]});
+    let key = owner.post("/api/users/api-keys", &key).await.expect(201);
+    let (prefix, secret) = halves(&key);
+    let token = exchange(&app, &(prefix, secret.clone())).await;
+
     let mut kept = Secrets::new();
+    kept.add("secret of an API key", &secret);
+    let _token = kept.watch(token).expect(200);
     kept.add("password", new);
     kept.add("generator's secret", &generator.base32());
     for code in &codes {

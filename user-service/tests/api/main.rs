@@ -6,8 +6,10 @@
 )]
 
 mod access;
+mod api_keys;
 mod audit;
 mod emails;
+mod grpc;
 mod harness;
 mod hostile;
 mod invitations;
@@ -21,6 +23,7 @@ mod passwords;
 mod privacy;
 mod redis;
 mod revocations;
+mod rotation;
 mod second_factors;
 mod services;
 mod session_list;

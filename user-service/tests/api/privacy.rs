@@ -34,6 +34,8 @@ async fn somebody(app: &TestApp) -> (Value, ApiClient) {
     assert_eq!(asked.status, 202);
     let _mail = mail_to(app, KIM, "reset_password").await;
     let _factor = enrol(app, &client, PASSWORD).await;
+    let key = json!({"name": "Kim's till export", "scopes": ["menu:read"]});
+    let _key = client.post("/api/users/api-keys", &key).await.expect(201);
     (user, client)
 }
 
@@ -56,6 +58,7 @@ async fn a_person_gets_everything_that_is_held_of_them_and_no_secret() {
     assert_eq!(own["known_addresses_seen_at"].as_array().unwrap().len(), 1);
     assert_eq!(own["links"][0]["purpose"], "reset_password");
     assert_eq!(own["invitations_given"][0]["email"], "guest@maru.local");
+    assert_eq!(own["api_keys"][0]["name"], "Kim's till export");
     assert!(!own.to_string().contains("argon2"), "no hash");
 
     let owner = app.owner().await;
@@ -110,6 +113,7 @@ async fn an_erased_person_is_gone_and_the_id_stays() {
         "known_addresses_seen_at",
         "links",
         "invitations_given",
+        "api_keys",
     ] {
         assert_eq!(export[empty], json!([]), "{empty}");
     }

@@ -36,11 +36,15 @@ impl Person {
     }
 }
 
-pub(crate) async fn service_client(app: &TestApp, name: &str) -> ApiClient {
+pub(crate) async fn service_token(app: &TestApp, name: &str) -> String {
     let secret = derive_service_secret(&ROOT_SECRET.into(), name);
     let body = json!({"client_id": name, "client_secret": secret.expose_secret()});
     let answer = app.client.post("/internal/tokens", &body).await.expect(200);
-    app.client.with_token(text(&answer, "access_token"))
+    text(&answer, "access_token").to_owned()
+}
+
+async fn service_client(app: &TestApp, name: &str) -> ApiClient {
+    app.client.with_token(service_token(app, name).await)
 }
 
 async fn page(client: &ApiClient, after: &str) -> RevocationsPage {

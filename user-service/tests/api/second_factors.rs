@@ -5,6 +5,7 @@ use ring::hmac;
 use serde_json::{Value, json};
 use testkit::{ApiClient, Reply};
 
+use crate::api_keys::{exchange as exchange_key, halves as key_halves};
 use crate::harness::{OWNER, OWNER_PASSWORD, PASSWORD, TestApp, text};
 use crate::logins::claims_of;
 use crate::mails::{count_mails, mail_to, token_of};
@@ -389,6 +390,31 @@ async fn managers_have_no_roles_before_they_have_a_second_factor() {
         claims_of(text(&kim, "access_token"))["roles"],
         json!(["crew"])
     );
+}
+
+#[tokio::test]
+async fn a_key_of_a_manager_without_the_second_factor_may_do_nothing() {
+    let app = TestApp::start_with(&[("USER__MFA__REQUIRE_FOR_MANAGERS", "always")]).await;
+    let tokens = app.log_in(OWNER, OWNER_PASSWORD).await.expect(200);
+    let owner = app.client.with_token(text(&tokens, "access_token"));
+    let (generator, _codes) = enrol(&app, &owner, OWNER_PASSWORD).await;
+    let tokens = app
+        .refresh(text(&tokens, "refresh_token"))
+        .await
+        .expect(200);
+    let owner = app.client.with_token(text(&tokens, "access_token"));
+    let key = json!({"name": "till export", "scopes": ["menu:read"]});
+    let key = owner.post("/api/users/api-keys", &key).await.expect(201);
+    let halves = key_halves(&key);
+    let roles = async || {
+        let answer = exchange_key(&app, &halves).await.expect(200);
+        claims_of(text(&answer, "access_token"))["roles"].clone()
+    };
+    assert_eq!(roles().await, json!(["owner"]));
+    let both = json!({"password": OWNER_PASSWORD, "code": generator.code(&app)});
+    let disabled = owner.post("/api/auth/mfa/totp/disable", &both).await;
+    assert_eq!(disabled.status, 204);
+    assert_eq!(roles().await, json!([]));
 }
 
 #[tokio::test]

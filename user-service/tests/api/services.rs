@@ -108,3 +108,33 @@ async fn a_service_is_nobody_who_signs_in() {
         order.get(path).await.expect_problem(403, "forbidden");
     }
 }
+
+#[tokio::test]
+async fn while_the_root_is_replaced_both_secrets_are_good_and_then_the_new_one_alone() {
+    let app = TestApp::start().await;
+    let mut stopped = app.stop().await;
+    let new_root = "the next root secret of this installation";
+    stopped.set("MARU_SERVICE_ROOT_SECRET", new_root);
+    stopped.set("USER__KEYS__PREVIOUS_SERVICE_ROOT_SECRET", ROOT_SECRET);
+    let app = stopped.start().await;
+    let status = async |app: &TestApp, secret: &str| {
+        let body = json!({"client_id": "order", "client_secret": secret});
+        app.client.post("/internal/tokens", &body).await.status
+    };
+    let new = derive_service_secret(&new_root.into(), "order");
+    let (old, new) = (secret_of("order"), new.expose_secret());
+    assert_eq!(
+        (status(&app, &old).await, status(&app, new).await),
+        (200, 200)
+    );
+    let mut stopped = app.stop().await;
+    stopped.set("USER__KEYS__PREVIOUS_SERVICE_ROOT_SECRET", "");
+    let app = stopped.start().await;
+    assert_eq!(
+        (status(&app, &old).await, status(&app, new).await),
+        (401, 200)
+    );
+    // No previous root is not an empty one.
+    let empty = derive_service_secret(&"".into(), "order");
+    assert_eq!(status(&app, empty.expose_secret()).await, 401);
+}

@@ -91,6 +91,11 @@ async fn a_token_used_again_after_the_grace_ends_the_session_for_everybody() {
     let reason = "SELECT count(*) FROM sessions WHERE revoke_reason = 'reuse'";
     assert_eq!(count(&app, reason).await, 1);
     let _other_sessions_go_on = app.owner().await;
+    // Whoever reads the trail learns of it.
+    let [entry] = &crate::audit::entries(&app, "refresh_token.reused").await[..] else {
+        panic!("one entry");
+    };
+    assert_eq!(entry["target_kind"], "session");
 }
 
 #[tokio::test]
@@ -228,4 +233,20 @@ async fn a_refresh_takes_over_new_roles_and_stores() {
     let claims = claims_of(text(&tokens, "access_token"));
     assert_eq!(claims["roles"], json!(["store_manager"]));
     assert_eq!(claims["stores"], json!([store]));
+}
+
+#[tokio::test]
+async fn the_person_of_a_reused_token_is_told() {
+    // Nobody listens on the discard port of this machine, so what is told stays in the outbox.
+    let app = TestApp::start_with(&[("AMQP_URL", "amqp://127.0.0.1:9/%2f")]).await;
+    let stolen = first_refresh_token(&app).await;
+    let _current = app.refresh(&stolen).await.expect(200);
+    let mails = "SELECT count(*) FROM outbox WHERE type = 'mail.requested.v1'
+                     AND body LIKE '%session_reused%' AND body LIKE '%owner@maru.local%'";
+    assert_eq!(count(&app, mails).await, 0);
+    app.clock.advance(Duration::from_secs(11));
+    for code in ["refresh_token_reused", "refresh_token_invalid"] {
+        app.refresh(&stolen).await.expect_problem(401, code);
+    }
+    assert_eq!(count(&app, mails).await, 1);
 }

@@ -129,6 +129,10 @@ async fn an_owner_at_a_terminal_is_no_more_than_its_manager() {
     here.post(DEVICES, &foreign)
         .await
         .expect_problem(404, "not_found");
+    let key = json!({"name": "till export", "scopes": ["menu:read"]});
+    here.post("/api/users/api-keys", &key)
+        .await
+        .expect_problem(403, "at_terminal");
     here.get("/api/users/dev/outbox")
         .await
         .expect_problem(403, "forbidden");

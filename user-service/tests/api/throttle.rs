@@ -118,3 +118,27 @@ async fn all_is_well_from_the_start() {
     let health = app.client.get("/health").await.expect(200);
     assert_eq!(health["status"], json!("healthy"), "{health}");
 }
+
+#[tokio::test]
+async fn guesses_that_begin_to_wait_are_written_down_with_their_account() {
+    let app = TestApp::start().await;
+    for _ in 0..5 {
+        fail(&app, "203.0.113.1", OWNER).await;
+        fail(&app, "203.0.113.2", "nobody@maru.local").await;
+    }
+    assert!(
+        crate::audit::entries(&app, "login.delayed")
+            .await
+            .is_empty()
+    );
+    fail(&app, "203.0.113.1", OWNER).await;
+    fail(&app, "203.0.113.2", "nobody@maru.local").await;
+    let [nobody, known] = &crate::audit::entries(&app, "login.delayed").await[..] else {
+        panic!("two entries");
+    };
+    assert_eq!(known["address"], "203.0.113.1");
+    assert_eq!(known["target_kind"], "account");
+    assert_eq!(known["after"], json!({"wait_ms": 1_000}));
+    assert_eq!(nobody["address"], "203.0.113.2");
+    assert_eq!(nobody.get("target_id"), None);
+}

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::StatusCode;
 use tokio::time::Instant;
 
 use super::revocations::{MAX_TOKEN_LIFE, RevocationsPage};
@@ -92,12 +93,15 @@ impl RevocationFeed {
         let token = self.tokens.token().await?;
         let request = self.client.get(&self.url).timeout(TIMEOUT);
         let request = request.bearer_auth(token).query(&[("after", &self.cursor)]);
-        let response = request.send().await?.error_for_status()?;
+        let response = request.send().await?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            self.tokens.refused().await;
+        }
+        let response = response.error_for_status()?;
         let page: RevocationsPage = response.json().await?;
         let oldest = self.clock.now().minus(MAX_TOKEN_LIFE);
         verifier.revocations().learn(&page.revocations, oldest);
         verifier.use_keys(&page.keys);
-        self.tokens.keys_changed(&page.keys).await;
         self.cursor = Some(page.cursor);
         Ok(())
     }

@@ -4,12 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jsonwebtoken::decode_header;
 use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::keys::JwkSet;
 use crate::clock::Clock;
 use crate::time::Timestamp;
 
@@ -36,8 +34,9 @@ pub trait TokenSource: Send + Sync {
     /// When none can be had.
     async fn token(&self) -> Result<Arc<str>, TokenSourceError>;
 
-    /// Tokens verify with these keys now: one signed with another is good for nothing any more.
-    async fn keys_changed(&self, _keys: &JwkSet) {}
+    /// The token was refused though it has not expired, as after its key was withdrawn: the next one is
+    /// a new one.
+    async fn refused(&self) {}
 }
 
 /// What user-service is asked at `POST /internal/tokens`
@@ -141,14 +140,7 @@ impl TokenSource for ServiceTokens {
         Ok(token)
     }
 
-    async fn keys_changed(&self, keys: &JwkSet) {
-        let mut cached = self.cached.lock().await;
-        let kid = cached
-            .as_ref()
-            .and_then(|(token, _)| decode_header(token.as_ref()).ok()?.kid);
-        let known = |kid: &String| keys.keys.iter().any(|key| key.kid == *kid);
-        if kid.is_some_and(|kid| !known(&kid)) {
-            *cached = None;
-        }
+    async fn refused(&self) {
+        *self.cached.lock().await = None;
     }
 }

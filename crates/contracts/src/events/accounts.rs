@@ -23,6 +23,9 @@ pub enum MailTemplate {
     ResetPassword,
     /// The password is another one: `display_name`.
     PasswordChanged,
+    /// A session was ended because its refresh token was used twice, so somebody else may have it:
+    /// `display_name`.
+    SessionReused,
     /// A second factor was added, removed or used up: `display_name`, `change`.
     SecondFactorChanged,
 }
@@ -37,6 +40,7 @@ impl MailTemplate {
             Self::EmailChanged => "email_changed",
             Self::ResetPassword => "reset_password",
             Self::PasswordChanged => "password_changed",
+            Self::SessionReused => "session_reused",
             Self::SecondFactorChanged => "second_factor_changed",
         }
     }
@@ -130,6 +134,7 @@ mod tests {
             MailTemplate::EmailChanged,
             MailTemplate::ResetPassword,
             MailTemplate::PasswordChanged,
+            MailTemplate::SessionReused,
             MailTemplate::SecondFactorChanged,
         ] {
             assert_eq!(serde_json::to_value(template).unwrap(), template.as_str());

@@ -22,6 +22,16 @@ pub(crate) async fn read(
     visible(&mut tx, &reader, found).await
 }
 
+/// One account, for a service that acts for nobody.
+pub(crate) async fn read_for_service(
+    state: &AppState,
+    id: UserId,
+) -> Result<Account, AccountError> {
+    let mut tx = state.db.read().await?;
+    let found = accounts::find_account(&mut tx, id).await?;
+    found.ok_or(AccountError::Unknown)
+}
+
 /// Accounts in the order of their creation, all or those of one store; at most `limit`.
 pub(crate) async fn list(
     state: &AppState,

@@ -16,7 +16,7 @@ use crate::domain::account::Account;
 use crate::domain::session::SessionId;
 use crate::error::{AccountError, CredentialError};
 use crate::state::AppState;
-use crate::store::personal::{self, InvitationRow, LinkRow, SessionRow};
+use crate::store::personal::{self, InvitationRow, KeyRow, LinkRow, SessionRow};
 use crate::store::{accounts as rows, factors, known_addresses, pos_devices, profiles};
 
 /// Everything of one person. Secrets are only said to be there: nobody, the person included, can
@@ -47,6 +47,7 @@ pub(crate) struct Export {
     known_addresses_seen_at: Vec<Timestamp>,
     links: Vec<LinkExport>,
     invitations_given: Vec<InvitationExport>,
+    api_keys: Vec<KeyExport>,
 }
 
 /// A session.
@@ -81,6 +82,17 @@ pub(crate) struct InvitationExport {
     email: String,
     display_name: String,
     created_at: Timestamp,
+}
+
+/// An API key, revoked or not.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct KeyExport {
+    name: String,
+    prefix: String,
+    created_at: Timestamp,
+    expires_at: Timestamp,
+    last_used_at: Option<Timestamp>,
+    revoked_at: Option<Timestamp>,
 }
 
 /// Everything of an account, for an owner.
@@ -122,6 +134,7 @@ async fn gather(
     let sessions = personal::list_sessions(tx, id).await?;
     let links = personal::list_links(tx, id).await?;
     let given = personal::list_invitations_given(tx, id).await?;
+    let keys = personal::list_api_keys(tx, id).await?;
     Ok(Export {
         exported_at: state.clock.now(),
         id,
@@ -142,6 +155,7 @@ async fn gather(
         known_addresses_seen_at: known_addresses::list_times(tx, id).await?,
         links: links.into_iter().map(LinkExport::from).collect(),
         invitations_given: given.into_iter().map(InvitationExport::from).collect(),
+        api_keys: keys.into_iter().map(KeyExport::from).collect(),
     })
 }
 
@@ -178,6 +192,19 @@ impl From<InvitationRow> for InvitationExport {
             email: row.email,
             display_name: row.display_name,
             created_at: row.created_at,
+        }
+    }
+}
+
+impl From<KeyRow> for KeyExport {
+    fn from(row: KeyRow) -> Self {
+        Self {
+            name: row.name,
+            prefix: row.prefix,
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+            last_used_at: row.last_used_at,
+            revoked_at: row.revoked_at,
         }
     }
 }
