@@ -13,7 +13,7 @@ use common::settings::{CommonSettings, Loaded};
 use common::shutdown::Shutdown;
 use contracts::services::ServiceName;
 use messaging::{Consumer, Messaging, MessagingParams, Outbox};
-use resilience::{HttpClient, HttpClientParams, Identity};
+use resilience::{Announcement, HttpClient, HttpClientParams, Identity};
 
 use crate::app::AppState;
 use crate::consumer::SalesProjector;
@@ -49,6 +49,8 @@ impl Application {
         };
         let messaging = start_messaging(&common, &app, &identity, &shutdown)?;
 
+        let tokens = Arc::clone(&identity.tokens);
+        let announcement = Announcement::of("analytics", &common, tokens);
         let parts = ServerParts {
             settings: common.server,
             health: health(&db, &messaging),
@@ -61,7 +63,7 @@ impl Application {
             endpoints.configure(config);
         })?;
         Ok(Self {
-            server,
+            server: announcement.start(server),
             messaging,
             db,
             shutdown,

@@ -15,7 +15,7 @@ use contracts::inventory_v1::inventory_commands_server::InventoryCommandsServer;
 use contracts::services::ServiceName;
 use messaging::{Consumer, Messaging, MessagingParams, Outbox};
 use resilience::grpc::{Guarded, serve_grpc, server_builder};
-use resilience::{HttpClient, HttpClientParams, Identity};
+use resilience::{Announcement, HttpClient, HttpClientParams, Identity};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -85,6 +85,8 @@ impl Application {
             clock,
             shutdown.clone(),
         ));
+        let tokens = Arc::clone(&identity.tokens);
+        let announcement = Announcement::of("inventory", &common, tokens);
         let parts = ServerParts {
             settings: common.server,
             health: health(&db, &messaging),
@@ -97,7 +99,7 @@ impl Application {
             endpoints.configure(config);
         })?;
         Ok(Self {
-            server,
+            server: announcement.start(server),
             grpc_address,
             grpc,
             messaging,

@@ -1,6 +1,7 @@
 //! Puts the service together and runs it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use ::store::Db;
 use actix_web::web;
@@ -10,7 +11,7 @@ use common::health::{Health, Importance};
 use common::server::{self, RunningServer, ServerParts};
 use common::settings::Loaded;
 use common::shutdown::Shutdown;
-use resilience::Identity;
+use resilience::{Announcement, Identity};
 use secrecy::ExposeSecret as _;
 
 use crate::app::AppState;
@@ -56,6 +57,8 @@ impl Application {
         };
 
         let identity = Identity::of("iot", &common, &clock);
+        let tokens = Arc::clone(&identity.tokens);
+        let announcement = Announcement::of("iot", &common, tokens);
         let parts = ServerParts {
             settings: common.server,
             health: health(&db, &link),
@@ -72,7 +75,7 @@ impl Application {
         });
         let server = server::start(parts, move |config| routes::configure(config, &state))?;
         Ok(Self {
-            server,
+            server: announcement.start(server),
             broker,
             db,
             shutdown,

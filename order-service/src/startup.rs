@@ -13,7 +13,7 @@ use common::settings::{CommonSettings, Loaded};
 use common::shutdown::Shutdown;
 use contracts::services::ServiceName;
 use messaging::{Messaging, MessagingParams, Outbox};
-use resilience::{HttpClient, HttpClientParams, Identity};
+use resilience::{Announcement, HttpClient, HttpClientParams, Identity};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
@@ -98,6 +98,8 @@ impl Application {
         let purging = ::store::idempotency::purge_hourly(db.clone(), clock, shutdown.clone());
         tokio::spawn(purging);
 
+        let tokens = Arc::clone(&identity.tokens);
+        let announcement = Announcement::of("order", &common, tokens);
         let parts = ServerParts {
             settings: common.server.clone(),
             health: health(&db, &messaging, &driver.neighbours),
@@ -110,7 +112,7 @@ impl Application {
             endpoints.configure(config);
         })?;
         Ok(Self {
-            server,
+            server: announcement.start(server),
             messaging,
             driver,
             db,

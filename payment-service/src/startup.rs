@@ -16,7 +16,7 @@ use contracts::payment_v1::payment_commands_server::PaymentCommandsServer;
 use contracts::services::ServiceName;
 use messaging::{Consumer, Messaging, MessagingParams, Outbox};
 use resilience::grpc::{Guarded, serve_grpc, server_builder};
-use resilience::{HttpClient, HttpClientParams, Identity};
+use resilience::{Announcement, HttpClient, HttpClientParams, Identity};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -82,6 +82,8 @@ impl Application {
         tokio::spawn(purge);
 
         let grace = common.shutdown_grace();
+        let tokens = Arc::clone(&identity.tokens);
+        let announcement = Announcement::of("payment", &common, tokens);
         let parts = ServerParts {
             settings: common.server,
             health: health(
@@ -99,7 +101,7 @@ impl Application {
             endpoints.configure(config);
         })?;
         Ok(Self {
-            server,
+            server: announcement.start(server),
             grpc_address,
             grpc,
             messaging,

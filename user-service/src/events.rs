@@ -35,7 +35,7 @@ pub(crate) fn start(
 }
 
 /// This service needs nobody to vouch for it: it signs its own token.
-struct OwnTokens(web::Data<AppState>);
+pub(crate) struct OwnTokens(pub(crate) web::Data<AppState>);
 
 #[async_trait]
 impl TokenSource for OwnTokens {

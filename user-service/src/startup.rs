@@ -15,12 +15,14 @@ use common::settings::{AuthSettings, Loaded, RedisSettings};
 use common::shutdown::Shutdown;
 use contracts::services::ServiceName;
 use messaging::{Messaging, Outbox};
+use resilience::Announcement;
 use secrecy::{ExposeSecret, SecretString};
 use store::{Db, Migrator};
 
 use crate::app::bootstrap::ensure_owner;
 use crate::app::{audit_trail, rotate_keys};
 use crate::domain::session::SessionLimits;
+use crate::events::OwnTokens;
 use crate::grpc::GrpcServer;
 use crate::hashing::Hasher;
 use crate::keys::{FactorKeys, InstallationSecret, Keyring, Mint, RefreshTokens};
@@ -109,6 +111,8 @@ impl Application {
         state.hasher.release_memory();
         jobs::start(&state, &shutdown);
         tokio::spawn(revocations.run(shutdown.clone()));
+        let tokens = Arc::new(OwnTokens(state.clone()));
+        let announcement = Announcement::of("user", &common, tokens);
         let messaging = events::start(&state, common.events, common.neighbours, &shutdown)?;
 
         let grpc = GrpcServer::start(&state, &common.server, &shutdown).await?;
@@ -127,7 +131,7 @@ impl Application {
         .context("cannot listen")?;
         tracing::info!(address = %server.address(), "user-service listens");
         Ok(Self {
-            server,
+            server: announcement.start(server),
             grpc,
             messaging,
             state,

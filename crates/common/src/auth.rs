@@ -18,9 +18,9 @@ mod verifier;
 
 pub use access::access;
 pub use crypto::install_jwt_crypto;
-pub(crate) use extractors::bearer_of;
 pub use extractors::{
     Access, Guard, Operator, PermissionMarker, Permit, PersonOrApplication, ServiceIdentity,
+    bearer_of,
 };
 pub use keys::{Jwk, JwkSet, KeySource, KeySourceError, StaticKeys, UserServiceKeys};
 pub use permissions::{Permission, Role, UnknownName, permits};

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::panic::AssertUnwindSafe;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServerHandle, ServiceRequest, ServiceResponse};
@@ -13,6 +13,7 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{App, Error, HttpResponse, HttpServer, ResponseError, web};
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use utoipa_actix_web::AppExt;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -23,6 +24,9 @@ use crate::health::{self, Health};
 use crate::settings::ServerSettings;
 use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;
+
+/// Longest time that a farewell may take.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a server needs besides its routes.
 #[derive(Clone)]
@@ -63,9 +67,18 @@ pub struct RunningServer {
     address: SocketAddr,
     handle: ServerHandle,
     task: tokio::task::JoinHandle<std::io::Result<()>>,
+    farewell: Option<BoxFuture<'static, ()>>,
 }
 
 impl RunningServer {
+    /// Does this before the server stops: while it still serves, others are told to ask elsewhere.
+    /// It is given a second.
+    #[must_use]
+    pub fn with_farewell(mut self, farewell: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.farewell = Some(Box::pin(farewell));
+        self
+    }
+
     /// Where it listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
@@ -80,6 +93,10 @@ impl RunningServer {
         tokio::select! {
             ended = &mut self.task => ended.map_err(std::io::Error::other)?,
             () = shutdown.triggered() => {
+                if let Some(farewell) = self.farewell.take() {
+                    // Late is as good as never: whoever was not told finds out.
+                    let _told = tokio::time::timeout(FAREWELL_TIMEOUT, farewell).await;
+                }
                 self.handle.stop(true).await;
                 self.task.await.map_err(std::io::Error::other)?
             }
@@ -131,6 +148,7 @@ where
         address,
         handle,
         task: tokio::spawn(server),
+        farewell: None,
     })
 }
 

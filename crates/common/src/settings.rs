@@ -6,8 +6,8 @@ mod entries;
 mod load;
 
 pub use common_settings::{
-    AuthSettings, CommonSettings, DatabaseSettings, EventsSettings, Neighbours, Profile,
-    RedisSettings, ServerSettings, TelemetrySettings,
+    AuthSettings, CommonSettings, DatabaseSettings, DiscoverySettings, EventsSettings, Neighbours,
+    Profile, RedisSettings, ServerSettings, TelemetrySettings,
 };
 pub use entries::{Entry, render_table};
 pub use load::{Loaded, SettingsError, load};

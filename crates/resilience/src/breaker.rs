@@ -127,6 +127,7 @@ pub struct Breaker(Arc<Shared>);
 pub struct Permit {
     shared: Arc<Shared>,
     generation: u64,
+    probe: bool,
     verdict: Option<bool>,
 }
 
@@ -180,6 +181,7 @@ impl Breaker {
             None => Ok(Permit {
                 shared: Arc::clone(shared),
                 generation: machine.generation,
+                probe: matches!(machine.state, State::HalfOpen { .. }),
                 verdict: None,
             }),
             Some(retry_after) => {
@@ -188,6 +190,14 @@ impl Breaker {
                     .increment(1);
                 Err(CircuitOpen { retry_after })
             }
+        }
+    }
+
+    /// Lets the probes through now if it is open: something else has shown that the neighbour is back.
+    pub fn probe_now(&self) {
+        let mut machine = self.0.lock();
+        if let State::Open { until } = &mut machine.state {
+            *until = Instant::now();
         }
     }
 
@@ -205,6 +215,13 @@ impl Breaker {
 }
 
 impl Permit {
+    /// Whether this call is one of the few that find out whether the neighbour is back. It must not
+    /// be repeated.
+    #[must_use]
+    pub const fn is_probe(&self) -> bool {
+        self.probe
+    }
+
     /// The neighbour answered as it should, be it with a refusal of this one request.
     pub fn succeeded(mut self) {
         self.verdict = Some(true);

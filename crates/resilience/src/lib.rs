@@ -5,6 +5,7 @@
 //! time with tokio, so that tests can turn it. Nothing here knows what the services say to each
 //! other.
 
+pub mod announcement;
 pub mod backoff;
 pub mod breaker;
 pub mod bulkhead;
@@ -15,6 +16,7 @@ pub mod identity;
 pub mod retry;
 pub mod retry_budget;
 
+pub use announcement::Announcement;
 pub use backoff::{Backoff, BackoffParams, Jitter};
 pub use breaker::{Breaker, BreakerParams, BreakerState, CircuitOpen};
 pub use bulkhead::{Bulkhead, BulkheadFull, BulkheadParams};

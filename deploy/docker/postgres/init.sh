@@ -13,7 +13,7 @@ REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 SQL
 
-for service in user inventory order payment analytics iot; do
+for service in gateway user inventory order payment analytics iot; do
   password_variable=${service^^}_DB_PASSWORD
   password=${!password_variable:?"$password_variable is not set"}
   # The name of a schema is the service's short name: `user` and `order` need their quotes.

@@ -203,7 +203,10 @@ fn verify(request: &HttpRequest) -> impl Future<Output = Result<Principal, ApiEr
 
 /// The one bearer token of a request (RFC 6750, section 2.1). Two `Authorization` headers are
 /// refused: which of them counts must not depend on who reads it.
-pub(crate) fn bearer_of(request: &HttpRequest) -> Result<String, TokenError> {
+///
+/// # Errors
+/// When there is none, or more than one, or it cannot be read.
+pub fn bearer_of(request: &HttpRequest) -> Result<String, TokenError> {
     let mut values = request.headers().get_all(header::AUTHORIZATION);
     let value = values.next().ok_or(TokenError::Missing)?;
     if values.next().is_some() {

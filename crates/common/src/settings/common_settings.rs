@@ -41,8 +41,20 @@ pub struct CommonSettings {
     pub redis: RedisSettings,
     /// Logs.
     pub telemetry: TelemetrySettings,
+    /// How the gateway finds this service.
+    pub discovery: DiscoverySettings,
     /// Where the other services are.
     pub neighbours: Neighbours,
+}
+
+/// How the gateway finds this service.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiscoverySettings {
+    /// Base URL under which it is reached; empty takes the address it listens on.
+    pub advertise_url: String,
+    /// The gateway forgets it after this silence, in milliseconds.
+    pub ttl_ms: u64,
 }
 
 /// Where to listen.
@@ -129,6 +141,8 @@ pub struct TelemetrySettings {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Neighbours {
+    /// The gateway; empty when there is none to register with.
+    pub gateway_url: String,
     /// user-service.
     pub user_url: String,
     /// inventory-service.
@@ -147,6 +161,23 @@ pub struct Neighbours {
     pub payment_grpc_url: String,
 }
 
+impl Neighbours {
+    /// The base URL of the service with this short name, such as `order`.
+    #[must_use]
+    pub fn url_of(&self, service: &str) -> Option<&str> {
+        Some(match service {
+            "gateway" => &self.gateway_url,
+            "user" => &self.user_url,
+            "inventory" => &self.inventory_url,
+            "order" => &self.order_url,
+            "analytics" => &self.analytics_url,
+            "iot" => &self.iot_url,
+            "payment" => &self.payment_url,
+            _ => return None,
+        })
+    }
+}
+
 impl CommonSettings {
     /// The time given to requests under way at a stop.
     #[must_use]
@@ -162,6 +193,9 @@ impl CommonSettings {
         }
         if self.database.max_connections == 0 {
             faults.push("database.max_connections must be at least 1".to_owned());
+        }
+        if !(1_000..=3_600_000).contains(&self.discovery.ttl_ms) {
+            faults.push("discovery.ttl_ms must be from 1000 to 3600000".to_owned());
         }
         if self.events.batch_size == 0 || self.events.max_attempts == 0 {
             faults.push("events.batch_size and events.max_attempts must be at least 1".to_owned());

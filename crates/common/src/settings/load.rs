@@ -23,6 +23,8 @@ const SHORT_NAMES: &[(&str, &str)] = &[
     ("REDIS_URL", "redis.url"),
     ("AMQP_URL", "events.amqp_url"),
     ("MQTT_URL", "mqtt.url"),
+    ("MARU_ADVERTISE_URL", "discovery.advertise_url"),
+    ("GATEWAY_URL", "neighbours.gateway_url"),
     ("USER_URL", "neighbours.user_url"),
     ("INVENTORY_URL", "neighbours.inventory_url"),
     ("INVENTORY_GRPC_URL", "neighbours.inventory_grpc_url"),

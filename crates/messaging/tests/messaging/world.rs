@@ -276,6 +276,7 @@ pub(crate) fn events_settings(amqp_url: &str) -> EventsSettings {
 fn neighbours(order_url: &str) -> Neighbours {
     let nobody = "http://127.0.0.1:9".to_owned();
     Neighbours {
+        gateway_url: String::new(),
         user_url: nobody.clone(),
         inventory_url: nobody.clone(),
         inventory_grpc_url: nobody.clone(),

@@ -175,3 +175,21 @@ async fn a_permit_from_before_the_opening_does_not_reach_the_half_open_state() {
     call(&breaker, true);
     assert_eq!(breaker.state(), BreakerState::Closed);
 }
+
+#[tokio::test(start_paused = true)]
+async fn word_that_the_neighbour_is_back_lets_the_probes_through_at_once() {
+    let breaker = breaker();
+    open(&breaker);
+    assert!(breaker.try_acquire().is_err());
+    breaker.probe_now();
+    let permits = [(); 2].map(|()| breaker.try_acquire().expect("a probe passes"));
+    assert!(permits.iter().all(Permit::is_probe));
+    assert!(breaker.try_acquire().is_err(), "no more than the probes");
+    for permit in permits {
+        permit.succeeded();
+    }
+    assert_eq!(breaker.state(), BreakerState::Closed);
+    assert!(!breaker.try_acquire().expect("it passes").is_probe());
+    breaker.probe_now();
+    assert_eq!(breaker.state(), BreakerState::Closed);
+}
