@@ -10,6 +10,7 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode};
 use bytes::Bytes;
 use common::error::ApiError;
+use futures_util::Stream;
 
 use crate::proxy::{Download, Truncated, Upload};
 use crate::record::Record;
@@ -24,6 +25,8 @@ pub(crate) enum Content {
     Bytes(Bytes),
     /// Read from a service while it is written.
     Download(Box<Download>),
+    /// Made here bit by bit, until it ends.
+    Events(Pin<Box<dyn Stream<Item = Bytes>>>),
 }
 
 /// An answer before its record is attached.
@@ -112,6 +115,7 @@ impl MessageBody for AnswerBody {
             Content::Announced(length) => BodySize::Sized(*length),
             Content::Bytes(bytes) => BodySize::Sized(bytes.len() as u64),
             Content::Download(body) => body.length().map_or(BodySize::Stream, BodySize::Sized),
+            Content::Events(_) => BodySize::Stream,
         }
     }
 
@@ -125,6 +129,7 @@ impl MessageBody for AnswerBody {
             Content::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
             Content::Bytes(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
             Content::Download(body) => body.poll_part(cx),
+            Content::Events(events) => events.as_mut().poll_next(cx).map(|part| part.map(Ok)),
         };
         match &part {
             Poll::Ready(Some(Ok(data))) => this.record.add_bytes(data.len()),

@@ -1,123 +1,128 @@
-//! The services behind the gateway and where each one listens.
+//! The services behind the gateway: those of the settings, and those that are registered while it
+//! runs.
 
-use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+mod address;
+mod guard;
+mod instance;
+mod policy;
+mod service;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use common::settings::Neighbours;
 use contracts::services::ServiceName;
-use http::HeaderValue;
-use http::uri::{Authority, Scheme, Uri};
 use metrics::SharedString;
 
-/// A service behind the gateway.
-#[derive(Debug)]
-pub(crate) struct Service {
-    name: Arc<str>,
-    authority: Authority,
-    host: HeaderValue,
-    refuses_work: AtomicBool,
-}
+pub(crate) use address::Address;
+pub(crate) use guard::{AddressGuard, Loopback};
+pub(crate) use instance::{InFlight, Instance};
+pub(crate) use policy::{Fallback, Policies, Policy};
+pub(crate) use service::{Member, Outcome, SEED_ID, Selection, Service};
 
-/// A base URL that cannot be used.
+/// Instances that have time series of their own; those of the others are added up.
+const MAX_INSTANCE_LABELS: usize = 500;
+
+/// Services without an instance that are remembered, for what is known of them.
+const MAX_EMPTY: usize = 1_000;
+
+/// A base URL of the settings that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("the address of {service}-service must be http://host[:port] without a path")]
 pub(crate) struct BadAddress {
     service: String,
 }
 
-impl Service {
-    fn try_new(name: &str, base_url: &str) -> Result<Self, BadAddress> {
-        let refused = || BadAddress {
-            service: name.to_owned(),
-        };
-        let uri: Uri = base_url.parse().map_err(|_malformed| refused())?;
-        let authority = uri.authority().cloned().ok_or_else(refused)?;
-        let plain = uri.scheme() == Some(&Scheme::HTTP) && matches!(uri.path(), "" | "/");
-        if !plain || uri.query().is_some() || authority.as_str().contains('@') {
-            return Err(refused());
-        }
-        let host = HeaderValue::from_str(authority.as_str()).map_err(|_invalid| refused())?;
-        Ok(Self {
-            name: name.into(),
-            authority,
-            host,
-            refuses_work: AtomicBool::new(false),
-        })
-    }
-
-    /// The short name, such as `order`.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Its name as the label of a time series; the number of services is bounded.
-    pub(crate) fn label(&self) -> SharedString {
-        SharedString::from_shared(Arc::clone(&self.name))
-    }
-
-    /// Host and port as text: the key of its connections.
-    pub(crate) fn authority(&self) -> &str {
-        self.authority.as_str()
-    }
-
-    /// What to connect to. An IPv6 address stands without its brackets.
-    pub(crate) fn socket_name(&self) -> (&str, u16) {
-        let host = self.authority.host();
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        (host, self.authority.port_u16().unwrap_or(80))
-    }
-
-    /// The value of `Host` in requests to it.
-    pub(crate) const fn host_header(&self) -> &HeaderValue {
-        &self.host
-    }
-
-    /// Its address as a client may see it: scheme, host and port.
-    pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.authority)
-    }
-
-    /// Whether it is unhealthy by its own word. A service that does not answer in time is still
-    /// tried: slow is not broken, and there is no other instance to turn to.
-    pub(crate) fn refuses_work(&self) -> bool {
-        self.refuses_work.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set_refuses_work(&self, refuses: bool) {
-        self.refuses_work.store(refuses, Ordering::Relaxed);
-    }
-}
-
-impl fmt::Display for Service {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
-    }
-}
-
 /// All services. Clones share them.
 #[derive(Clone, Debug)]
-pub(crate) struct Directory(Arc<[Arc<Service>]>);
+pub(crate) struct Directory(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    policies: Policies,
+    /// Those of the settings, in the order of their ports.
+    fixed: Vec<Arc<Service>>,
+    all: RwLock<BTreeMap<Arc<str>, Arc<Service>>>,
+    labels: Mutex<BTreeSet<Arc<str>>>,
+}
 
 impl Directory {
     /// The services at the addresses of the settings.
-    pub(crate) fn try_new(neighbours: &Neighbours) -> Result<Self, BadAddress> {
+    pub(crate) fn try_new(neighbours: &Neighbours, policies: Policies) -> Result<Self, BadAddress> {
         let behind = ServiceName::all().filter(|name| *name != ServiceName::Gateway);
         let services = behind.map(|name| {
-            let url = address_of(name, neighbours);
-            Service::try_new(name.as_str(), url).map(Arc::new)
+            let service = name.as_str();
+            let address = Address::parse(address_of(name, neighbours));
+            let address = address.map_err(|_invalid| BadAddress {
+                service: service.to_owned(),
+            })?;
+            let policy = policies.of(service).clone();
+            Ok(Arc::new(Service::new(service, policy, Some(address))))
         });
-        Ok(Self(services.collect::<Result<_, _>>()?))
+        let fixed = services.collect::<Result<Vec<_>, _>>()?;
+        let all = fixed
+            .iter()
+            .map(|one| (Arc::from(one.name()), Arc::clone(one)));
+        Ok(Self(Arc::new(Inner {
+            all: RwLock::new(all.collect()),
+            policies,
+            fixed,
+            labels: Mutex::default(),
+        })))
     }
 
-    /// The service with this short name.
-    pub(crate) fn find(&self, name: &str) -> Option<&Arc<Service>> {
-        self.0.iter().find(|service| service.name() == name)
+    /// The service with this name, if there is anywhere to find it.
+    pub(crate) fn find(&self, name: &str) -> Option<Arc<Service>> {
+        let all = self.0.all.read().unwrap_or_else(PoisonError::into_inner);
+        all.get(name).filter(|service| !service.is_empty()).cloned()
     }
 
-    /// Every service, in the order of their ports.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Service>> {
-        self.0.iter()
+    /// Every service of the settings, in the order of their ports.
+    pub(crate) fn fixed(&self) -> impl Iterator<Item = &Arc<Service>> {
+        self.0.fixed.iter()
+    }
+
+    /// Every service that was registered and does not stand in the settings, by name.
+    pub(crate) fn registered(&self) -> Vec<Arc<Service>> {
+        let all = self.0.all.read().unwrap_or_else(PoisonError::into_inner);
+        let services = all.values();
+        let registered = services.filter(|one| !one.is_from_settings() && !one.is_empty());
+        registered.cloned().collect()
+    }
+
+    /// Takes over the lists of the registry. A service that stands in none of them has no
+    /// registered instance any more.
+    pub(crate) fn replace(&self, lists: &BTreeMap<String, Vec<Member>>) {
+        let mut all = self.0.all.write().unwrap_or_else(PoisonError::into_inner);
+        for (name, members) in lists {
+            let service = all.entry(name.as_str().into()).or_insert_with(|| {
+                Arc::new(Service::new(name, self.0.policies.of(name).clone(), None))
+            });
+            service.replace(members, |id| self.label_of(id));
+        }
+        for (name, service) in all.iter() {
+            if !lists.contains_key(&**name) {
+                service.replace(&[], |id| self.label_of(id));
+            }
+        }
+        let empty = all.values().filter(|service| service.is_empty()).count();
+        if empty > MAX_EMPTY {
+            all.retain(|_, service| !service.is_empty());
+        }
+    }
+
+    /// An instance's name in time series, as long as there are few enough of them.
+    fn label_of(&self, id: &str) -> SharedString {
+        let mut labels = self.0.labels.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = labels.get(id) {
+            return SharedString::from_shared(Arc::clone(known));
+        }
+        if labels.len() >= MAX_INSTANCE_LABELS {
+            return SharedString::const_str("other");
+        }
+        let label: Arc<str> = id.into();
+        labels.insert(Arc::clone(&label));
+        SharedString::from_shared(label)
     }
 }
 
@@ -130,29 +135,5 @@ fn address_of(name: ServiceName, neighbours: &Neighbours) -> &str {
         ServiceName::Analytics => &neighbours.analytics_url,
         ServiceName::Iot => &neighbours.iot_url,
         ServiceName::Payment => &neighbours.payment_url,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_plain_origin_is_an_address() {
-        for (url, expected) in [
-            ("http://127.0.0.1:5001", Some(("127.0.0.1", 5001))),
-            ("http://[::1]:5001/", Some(("::1", 5001))),
-            ("http://order-service", Some(("order-service", 80))),
-            ("https://order-service", None),
-            ("http://user:secret@order-service", None),
-            ("http://order-service/base", None),
-            ("http://order-service/?a=b", None),
-            ("order-service:5001", None),
-            ("", None),
-        ] {
-            let service = Service::try_new("order", url);
-            let name = service.as_ref().ok().map(Service::socket_name);
-            assert_eq!(name, expected, "{url}");
-        }
     }
 }

@@ -9,10 +9,9 @@ use http::{Request, header};
 use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::directory::Service;
+use crate::directory::Address;
 
 /// A document and how it was given.
 #[derive(Debug)]
@@ -34,31 +33,30 @@ pub(crate) enum FetchError {
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Gets `path` of a service, within `wait` and at most `max_bytes`. Redirects are not followed.
+/// Gets `path` (and query) from `address`, within `wait` and at most `max_bytes`. Redirects are not
+/// followed.
 pub(crate) async fn fetch(
-    service: &Service,
-    path: &'static str,
+    address: &Address,
+    path: &str,
     wait: Duration,
     max_bytes: usize,
 ) -> Result<Fetched, FetchError> {
-    let fetched = timeout(wait, exchange(service, path, max_bytes)).await;
+    let fetched = timeout(wait, exchange(address, path, max_bytes)).await;
     fetched.map_err(|_elapsed| FetchError::TimedOut)?
 }
 
-async fn exchange(
-    service: &Service,
-    path: &'static str,
-    max_bytes: usize,
-) -> Result<Fetched, FetchError> {
-    let stream = TcpStream::connect(service.socket_name()).await;
+async fn exchange(address: &Address, path: &str, max_bytes: usize) -> Result<Fetched, FetchError> {
+    let stream = address.connect().await;
     let stream = stream.map_err(FetchError::Refused)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(broken)?;
     let mut request = Request::new(Empty::<Bytes>::new());
-    *request.uri_mut() = http::Uri::from_static(path);
+    *request.uri_mut() = path
+        .parse()
+        .map_err(|error: http::uri::InvalidUri| FetchError::Broken(Box::new(error)))?;
     let headers = request.headers_mut();
-    headers.insert(header::HOST, service.host_header().clone());
+    headers.insert(header::HOST, address.host_header().clone());
     headers.insert(header::CONNECTION, http::HeaderValue::from_static("close"));
     let reading = async {
         let answer = sender.send_request(request).await.map_err(broken)?;

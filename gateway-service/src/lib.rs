@@ -4,19 +4,22 @@
 //!
 //! It must never forward what two parsers could read differently, deliver a broken answer as a whole
 //! one, route to `/internal/*`, or believe a header about who the client is. It knows nothing of
-//! what the services do, and has no database.
+//! what the services do, and its database holds nothing but who runs where.
 
 pub mod startup;
 
 mod answer;
+mod balance;
 mod directory;
 mod dispatch;
 mod docs;
 mod edge;
+mod fallback;
 mod fetch;
 mod local;
 mod proxy;
 mod record;
+mod registry;
 mod routing;
 mod server;
 mod settings;

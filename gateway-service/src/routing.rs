@@ -80,12 +80,19 @@ impl Route {
             return Err(refuse("header_timeout_ms must not be zero"));
         }
         Ok(Self {
-            service: Arc::clone(service),
+            service,
             max_body_bytes: input.max_body_bytes,
             header_timeout: input.header_timeout_ms.map(millis),
             prefix: input.prefix.into(),
         })
     }
+}
+
+/// Whether a path is one of those that services keep to themselves.
+pub(crate) fn is_internal(path: &str) -> bool {
+    // A segment's parameters do not make it another resource for every service.
+    path.strip_prefix(INTERNAL)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ';']))
 }
 
 /// Whether `path` is `prefix` or lies below it, at a segment's end.
@@ -158,7 +165,9 @@ mod tests {
 
     fn directory() -> Directory {
         let loaded = common::settings::load::<crate::OwnSettings>("gateway", crate::DEFAULTS, []);
-        Directory::try_new(&loaded.unwrap().common.neighbours).unwrap()
+        let loaded = loaded.unwrap();
+        let policies = crate::directory::Policies::load(&loaded.own.resilience).unwrap();
+        Directory::try_new(&loaded.common.neighbours, policies).unwrap()
     }
 
     #[test]

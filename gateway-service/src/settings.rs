@@ -23,6 +23,10 @@ pub struct OwnSettings {
     pub status: StatusSettings,
     /// The joined OpenAPI document.
     pub docs: DocsSettings,
+    /// What may be registered.
+    pub registry: RegistrySettings,
+    /// How the services are treated.
+    pub resilience: ResilienceSettings,
 }
 
 /// Where the routes are.
@@ -119,6 +123,70 @@ pub struct DocsSettings {
     pub max_body_bytes: usize,
 }
 
+/// What may be registered.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegistrySettings {
+    /// Networks in CIDR notation in which registered instances may be.
+    pub allowed_networks: Vec<String>,
+    /// Ports, and ranges of ports, on which they may listen.
+    pub allowed_ports: Vec<String>,
+    /// Longest wait for the head of an answer of a service reached below `/proxy`, in milliseconds.
+    pub header_timeout_ms: u64,
+}
+
+/// How the services are treated; a file of policies may say otherwise for single ones.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResilienceSettings {
+    /// The file of policies; empty means the compiled-in one.
+    pub policies_file: PathBuf,
+    /// `p2c`, `round_robin`, `least_request` or `consistent_hash`.
+    pub balance: String,
+    /// After this time a sample of the answer time counts for about a third, in milliseconds.
+    pub ewma_decay_ms: u64,
+    /// The answer time assumed of an instance that has not answered yet, in milliseconds.
+    pub ewma_initial_ms: u64,
+    /// The answer time that a failure counts as, in milliseconds.
+    pub failure_penalty_ms: u64,
+    /// Failures in a row after which an instance is left alone.
+    pub consecutive_failures: u32,
+    /// The first time that an instance is left alone, in milliseconds.
+    pub base_ejection_ms: u64,
+    /// The longest time, in milliseconds.
+    pub max_ejection_ms: u64,
+    /// The largest share of a service's instances that is left alone at a time, in percent.
+    pub max_ejected_percent: u32,
+    /// How long a new instance gets less than its share, in milliseconds; 0 turns it off.
+    pub slow_start_ms: u64,
+    /// All instances are tried when fewer than this share works, in percent; 0 turns it off.
+    pub panic_percent: u32,
+    /// Tries of one request, the first included.
+    pub max_attempts: u32,
+    /// Retries per hundred requests.
+    pub retry_percent: u32,
+    /// Retries per second that are free even without requests.
+    pub retry_min_per_second: u32,
+    /// How far back requests count for the breaker, in milliseconds.
+    pub breaker_window_ms: u64,
+    /// Fewer requests than this in the window never open it.
+    pub breaker_min_calls: u32,
+    /// It opens at this share of failures, in percent.
+    pub breaker_failure_percent: u32,
+    /// How long it stays open before probing, in milliseconds.
+    pub breaker_open_ms: u64,
+    /// Probes that must all succeed to close it.
+    pub breaker_probes: u32,
+    /// Requests under way at one service at a time.
+    pub max_concurrent: usize,
+    /// Requests that wait for one of these places.
+    pub max_waiting: usize,
+    /// Longest wait for a place, in milliseconds.
+    pub max_wait_ms: u64,
+    /// Requests under way in the whole gateway; more are refused at once.
+    pub max_in_flight: usize,
+}
+
 impl OwnSettings {
     /// What is unacceptable, in words.
     pub(crate) fn faults(&self) -> Vec<&'static str> {
@@ -145,6 +213,14 @@ impl OwnSettings {
                 "status.rise and status.fall must be at least 1",
             ),
             (self.docs.timeout_ms > 0, "docs.timeout_ms must not be zero"),
+            (
+                self.registry.header_timeout_ms > 0,
+                "registry.header_timeout_ms must not be zero",
+            ),
+            (
+                self.resilience.max_in_flight > 0,
+                "resilience.max_in_flight must not be zero",
+            ),
         ];
         let broken = rules.into_iter().filter(|(holds, _)| !holds);
         broken.map(|(_, fault)| fault).collect()

@@ -1,22 +1,27 @@
 //! The whole service, from settings to a graceful stop.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
+use ::store::Db;
 use anyhow::Context as _;
 use common::clock::Clock;
-use common::health::Health;
-use common::settings::Loaded;
+use common::health::{Health, Importance};
+use common::settings::{CommonSettings, Loaded};
 use common::shutdown::Shutdown;
 use common::telemetry::Metrics;
+use resilience::{Bulkhead, BulkheadParams, Identity};
 
-use crate::directory::Directory;
+use crate::directory::{AddressGuard, Directory, Loopback, Policies};
 use crate::dispatch::{Gateway, Limits};
 use crate::docs::{Library, keep};
 use crate::edge::cors::Cors;
 use crate::edge::peers::TrustedPeers;
+use crate::fallback::AnswerCache;
 use crate::local::LocalState;
+use crate::registry::{self, Discovery, MIGRATIONS, Registry};
 use crate::routing::RouteTable;
 use crate::server::{RunningServer, ServerParts, start};
 use crate::settings::{OwnSettings, millis};
@@ -25,6 +30,7 @@ use crate::status::{Board, VerdictParams, run_checks};
 /// The running service.
 pub struct Application {
     server: RunningServer,
+    db: Db,
     shutdown: Shutdown,
 }
 
@@ -33,20 +39,31 @@ impl Application {
     ///
     /// # Errors
     /// When a setting cannot be used or the address cannot be listened on.
-    #[expect(clippy::unused_async, reason = "every service is built with an await")]
     pub async fn build(settings: Loaded<OwnSettings>, shutdown: Shutdown) -> anyhow::Result<Self> {
         let Loaded { common, own, .. } = settings;
         let faults = own.faults();
         anyhow::ensure!(faults.is_empty(), "{}", faults.join("; "));
-        let directory = Directory::try_new(&common.neighbours)?;
+        let policies = Policies::load(&own.resilience)?;
+        let directory = Directory::try_new(&common.neighbours, policies)?;
         let clock = Clock::system();
+        let db = Db::connect(&common.database).await.context("database")?;
+        db.migrate(&[&MIGRATIONS]).await.context("migrations")?;
+        let guard = AddressGuard::try_new(&own.registry, loopback(&common, &db))?;
+        let registry = Registry::open(db.clone(), clock.clone(), guard.into(), directory.clone());
+        let registry = Arc::new(registry.await.context("registry")?);
+        let discovery = Discovery {
+            registry: Arc::clone(&registry),
+            verifier: Identity::of("gateway", &common, &clock).verifier,
+            shutdown: shutdown.clone(),
+        };
         let params = VerdictParams {
             rise: own.status.rise,
             fall: own.status.fall,
         };
         let board = Arc::new(Board::new(&directory, params, clock));
         let stopping = Arc::new(AtomicBool::new(false));
-        let gateway = Arc::new(gateway(&own, &directory, &board, &stopping)?);
+        let parts = (board.clone(), discovery, Arc::clone(&stopping));
+        let gateway = Arc::new(gateway(&own, &directory, &db, parts)?);
         let server = start(ServerParts {
             server: common.server,
             limits: own.limits,
@@ -58,9 +75,19 @@ impl Application {
         board.set_own_address(server.address());
         tokio::spawn(gateway.local.metrics.clone().run_upkeep());
         run_checks(&directory, &board, &own.status, &shutdown);
+        tokio::spawn(registry::keep(Arc::clone(&registry), shutdown.clone()));
+        tokio::spawn(registry::run_checks(
+            registry,
+            own.status.clone(),
+            shutdown.clone(),
+        ));
         tokio::spawn(keep(gateway, own.docs, shutdown.clone()));
         tracing::info!(address = %server.address(), "listening");
-        Ok(Self { server, shutdown })
+        Ok(Self {
+            server,
+            db,
+            shutdown,
+        })
     }
 
     /// Where it listens.
@@ -74,7 +101,10 @@ impl Application {
     /// # Errors
     /// When the server ends by itself.
     pub async fn run_until_stopped(self) -> anyhow::Result<()> {
-        self.server.run_until(&self.shutdown).await?;
+        let served = self.server.run_until(&self.shutdown).await;
+        self.shutdown.trigger();
+        self.db.close().await;
+        served?;
         tracing::info!("stopped");
         Ok(())
     }
@@ -83,22 +113,36 @@ impl Application {
 fn gateway(
     own: &OwnSettings,
     directory: &Directory,
-    board: &Arc<Board>,
-    stopping: &Arc<AtomicBool>,
+    db: &Db,
+    (board, discovery, stopping): (Arc<Board>, Discovery, Arc<AtomicBool>),
 ) -> anyhow::Result<Gateway> {
+    let db = db.clone();
     let instance = uuid::Uuid::new_v4().simple().to_string();
     Ok(Gateway {
         routes: RouteTable::load(&own.routing.file, directory)?,
         cors: Cors::try_new(&own.cors)?,
         peers: TrustedPeers::try_new(&own.proxies.trusted)?,
         local: LocalState {
-            health: Health::builder("gateway", env!("CARGO_PKG_VERSION")).build(),
+            // Without it nothing can be registered; what is registered is still routed.
+            health: Health::builder("gateway", env!("CARGO_PKG_VERSION"))
+                .check("database", Importance::Helpful, move || db.clone().check())
+                .build(),
             metrics: Metrics::install(),
-            board: Arc::clone(board),
+            board,
             library: Arc::new(Library::new()),
-            stopping: Arc::clone(stopping),
+            stopping,
         },
+        discovery,
+        directory: directory.clone(),
+        answers: AnswerCache::default(),
+        load: Bulkhead::try_new(BulkheadParams {
+            max_concurrent: own.resilience.max_in_flight,
+            max_waiting: 0,
+            max_wait: Duration::ZERO,
+        })?,
         limits: Limits {
+            header_timeout: millis(own.upstream.header_timeout_ms),
+            proxy_header_timeout: millis(own.registry.header_timeout_ms),
             max_body_bytes: own.limits.max_body_bytes,
             max_target_bytes: own.limits.max_target_bytes,
             upload_idle_timeout: millis(own.limits.body_idle_timeout_ms),
@@ -106,4 +150,19 @@ fn gateway(
         },
         via: format!("maru-{}", instance.get(..8).unwrap_or("0")),
     })
+}
+
+/// Services beside the gateway are registered by this machine's own addresses.
+fn loopback(common: &CommonSettings, db: &Db) -> Loopback {
+    let host = common
+        .server
+        .host
+        .trim_start_matches('[')
+        .trim_end_matches(']');
+    let address = host.parse::<IpAddr>();
+    let listens_here = host == "localhost" || address.is_ok_and(|ip| ip.is_loopback());
+    match listens_here || db.engine_name() == "sqlite" {
+        true => Loopback::Allowed,
+        false => Loopback::Refused,
+    }
 }

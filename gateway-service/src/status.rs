@@ -9,4 +9,4 @@ mod verdict;
 pub(crate) use board::Board;
 pub(crate) use checker::run as run_checks;
 pub(crate) use report::OwnApi;
-pub(crate) use verdict::VerdictParams;
+pub(crate) use verdict::{ServiceStatus, Verdict, VerdictParams};

@@ -14,6 +14,7 @@ use super::join::Joined;
 use crate::directory::Service;
 use crate::dispatch::Gateway;
 use crate::fetch::{Fetched, fetch};
+use crate::registry::DiscoveryApi;
 use crate::settings::{DocsSettings, millis};
 use crate::status::{Board, OwnApi};
 
@@ -113,7 +114,9 @@ async fn refresh(
 
 async fn read(service: &Service, settings: &DocsSettings) -> Option<Bytes> {
     let wait = millis(settings.timeout_ms);
-    let fetched = fetch(service, "/openapi.json", wait, settings.max_body_bytes).await;
+    let instance = service.representative()?;
+    let (address, max_bytes) = (instance.address(), settings.max_body_bytes);
+    let fetched = fetch(address, "/openapi.json", wait, max_bytes).await;
     let fault = match fetched {
         Ok(Fetched { status: 200, body }) if serde_json::from_slice::<Value>(&body).is_ok() => {
             return Some(body);
@@ -125,8 +128,15 @@ async fn read(service: &Service, settings: &DocsSettings) -> Option<Bytes> {
     None
 }
 
+/// The gateway's own endpoints.
+fn own_api() -> utoipa::openapi::OpenApi {
+    let mut api = OwnApi::openapi();
+    api.merge(DiscoveryApi::openapi());
+    api
+}
+
 fn join(volumes: &BTreeMap<String, Volume>, leads_to: impl Fn(&str, &str) -> bool) -> Bytes {
-    let own = serde_json::to_value(OwnApi::openapi()).unwrap_or_default();
+    let own = serde_json::to_value(own_api()).unwrap_or_default();
     let mut joined = Joined::new(&own);
     joined.add("gateway", own, |_path| true);
     for (name, volume) in volumes {

@@ -8,12 +8,11 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::upload::RequestBody;
-use crate::directory::Service;
+use crate::directory::Instance;
 
 /// Most bytes of an answer's head, and of its body that wait to be passed on.
 const MAX_BUFFERED_BYTES: usize = 64 * 1024;
@@ -45,8 +44,8 @@ impl Drop for Driver {
 }
 
 impl Connection {
-    pub(crate) async fn open(service: &Service, wait: Duration) -> Result<Self, ConnectError> {
-        let connecting = timeout(wait, TcpStream::connect(service.socket_name())).await;
+    pub(crate) async fn open(instance: &Instance, wait: Duration) -> Result<Self, ConnectError> {
+        let connecting = timeout(wait, instance.address().connect()).await;
         let stream = connecting
             .map_err(|_elapsed| ConnectError::TimedOut(wait))?
             .map_err(ConnectError::Refused)?;
@@ -60,7 +59,7 @@ impl Connection {
                 tracing::debug!(error = %error, "a connection to a service ended");
             }
         });
-        metrics::counter!("gateway_upstream_connections_total", "service" => service.label())
+        metrics::counter!("gateway_upstream_connections_total", "instance" => instance.label())
             .increment(1);
         Ok(Self {
             sender,

@@ -75,7 +75,7 @@ impl Download {
                     }
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    self.lease = None;
+                    self.break_off();
                     return Poll::Ready(Some(Err(Truncated::Broken(error))));
                 }
                 Poll::Ready(None) => {
@@ -84,7 +84,7 @@ impl Download {
                 }
                 Poll::Pending => {
                     return self.poll_idle(cx).map(|()| {
-                        self.lease = None;
+                        self.break_off();
                         Some(Err(Truncated::Stalled))
                     });
                 }
@@ -102,6 +102,12 @@ impl Download {
             idle.as_mut().reset(deadline);
         }
         idle.as_mut().poll(cx)
+    }
+
+    fn break_off(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.broke_off();
+        }
     }
 
     /// Gives the connection back, if it may carry another request.

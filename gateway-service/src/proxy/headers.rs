@@ -7,11 +7,15 @@ use common::context::{REQUEST_ID_HEADER, RequestContext, TRACEPARENT_HEADER};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
+use resilience::deadline::DEADLINE_HEADER;
 
 use super::upload::{RequestBody, Upload};
-use crate::directory::Service;
+use super::upstreams::Trial;
 use crate::edge::peers::{FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, Forwarded};
 use crate::edge::screen::Screened;
+
+/// Tells a service that this is a repetition, and which one.
+const ATTEMPT_HEADER: &str = "x-request-attempt";
 
 /// A request as the service will see it; made again when it must be sent again.
 pub(crate) struct Outbound<'r> {
@@ -31,12 +35,11 @@ impl<'r> Outbound<'r> {
     pub(crate) fn try_new(
         inbound: &'r HttpRequest,
         screened: &'r Screened,
-        service: &Service,
+        path: &str,
         origin: Origin<'_>,
         upload: Option<&Upload>,
     ) -> Result<Self, NotForwardable> {
         let method = Method::from_bytes(inbound.method().as_str().as_bytes());
-        let path = screened.path.as_str();
         let target = match inbound.uri().query() {
             // The query passes byte for byte.
             Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
@@ -47,12 +50,12 @@ impl<'r> Outbound<'r> {
             target: target.map_err(|_invalid| NotForwardable)?,
             inbound,
             screened,
-            added: added(inbound, service, origin, upload).ok_or(NotForwardable)?,
+            added: added(inbound, origin, upload).ok_or(NotForwardable)?,
         })
     }
 
-    /// The request with this body.
-    pub(crate) fn request(&self, body: RequestBody) -> Request<RequestBody> {
+    /// The request with this body, as it is sent in this attempt.
+    pub(super) fn request(&self, body: RequestBody, trial: &Trial<'_>) -> Request<RequestBody> {
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = Uri::from(self.target.clone());
@@ -71,7 +74,23 @@ impl<'r> Outbound<'r> {
         for (name, value) in &self.added {
             headers.append(name, value.clone());
         }
+        headers.insert(header::HOST, trial.instance.address().host_header().clone());
+        if let Some(left) = trial
+            .deadline
+            .and_then(|deadline| text(&deadline.to_header()))
+        {
+            headers.insert(DEADLINE_HEADER, left);
+        }
+        if trial.number > 1 {
+            headers.insert(ATTEMPT_HEADER, HeaderValue::from(trial.number));
+        }
         request
+    }
+
+    /// Whether it may be sent again although it may have arrived: it is idempotent, or its
+    /// `Idempotency-Key` makes it so.
+    pub(crate) fn is_repeatable(&self) -> bool {
+        self.is_idempotent() || self.inbound.headers().contains_key("idempotency-key")
     }
 
     /// Whether sending it twice means the same as once (RFC 9110, section 9.2.2).
@@ -89,15 +108,9 @@ pub(crate) struct Origin<'o> {
     pub(crate) via: &'o str,
 }
 
-fn added(
-    inbound: &HttpRequest,
-    service: &Service,
-    origin: Origin<'_>,
-    upload: Option<&Upload>,
-) -> Option<HeaderMap> {
+fn added(inbound: &HttpRequest, origin: Origin<'_>, upload: Option<&Upload>) -> Option<HeaderMap> {
     let (forwarded, context) = (origin.forwarded, origin.context);
     let mut added = HeaderMap::with_capacity(10);
-    added.insert(header::HOST, service.host_header().clone());
     added.insert(FORWARDED_FOR, forwarded.hops.clone());
     added.insert(FORWARDED_PROTO, forwarded.proto.clone());
     if let Some(host) = &forwarded.host {
@@ -209,6 +222,8 @@ fn is_owned(name: &str) -> bool {
             | "tracestate"
             | TRACEPARENT_HEADER
             | REQUEST_ID_HEADER
+            | DEADLINE_HEADER
+            | ATTEMPT_HEADER
     ) || name.starts_with("x-forwarded-")
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use actix_web::rt;
 use tokio::time::{Instant, timeout};
 
+use super::attempts::Held;
 use super::connection::Connection;
 
 /// How often old connections are looked for.
@@ -104,14 +105,37 @@ impl Pool {
 
 /// A connection whose answer is being read. Dropping it closes the connection.
 pub(crate) struct Lease {
-    pub(crate) connection: Connection,
-    pub(crate) authority: Box<str>,
-    pub(crate) pool: Rc<Pool>,
+    connection: Connection,
+    authority: Box<str>,
+    pool: Rc<Pool>,
+    held: Option<Held>,
 }
 
 impl Lease {
+    pub(super) const fn new(connection: Connection, authority: Box<str>, pool: Rc<Pool>) -> Self {
+        Self {
+            connection,
+            authority,
+            pool,
+            held: None,
+        }
+    }
+
+    /// Keeps what the request holds at the service until this lease ends.
+    pub(super) fn hold(&mut self, held: Held) {
+        self.held = Some(held);
+    }
+
+    /// The service broke off inside the answer.
+    pub(super) fn broke_off(mut self) {
+        if let Some(held) = self.held.take() {
+            held.broke_off();
+        }
+    }
+
     /// Gives the connection back after an answer that was read to its end.
     pub(crate) fn give_back(mut self) {
+        self.held = None;
         if self.connection.is_ready() {
             self.pool.put(&self.authority, self.connection);
             return;

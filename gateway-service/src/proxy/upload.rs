@@ -15,6 +15,9 @@ use futures_util::Stream as _;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+/// Most bytes of a request's body that are kept so that it can be sent again.
+const MAX_REPLAYED_BYTES: u64 = 64 * 1024;
+
 /// Why a request's body did not arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum UploadFault {
@@ -39,6 +42,8 @@ pub(crate) struct Upload {
     received: Cell<u64>,
     finished: Cell<bool>,
     last_activity: Cell<Instant>,
+    /// What was received, as long as all of it can be kept.
+    kept: RefCell<Option<Vec<Bytes>>>,
 }
 
 impl Upload {
@@ -66,6 +71,7 @@ impl Upload {
             received: Cell::new(0),
             finished: Cell::new(false),
             last_activity: Cell::new(Instant::now()),
+            kept: RefCell::new(Some(Vec::new())),
         }))
     }
 
@@ -85,6 +91,11 @@ impl Upload {
         self.finished.get()
     }
 
+    /// Whether it can be sent again from its beginning.
+    pub(crate) fn is_replayable(&self) -> bool {
+        self.kept.borrow().is_some()
+    }
+
     /// When the last byte passed.
     pub(crate) fn last_activity(&self) -> Instant {
         self.last_activity.get()
@@ -97,6 +108,11 @@ impl Upload {
         if self.length == Some(received) {
             self.finished.set(true);
         }
+        let mut kept = self.kept.borrow_mut();
+        match &mut *kept {
+            Some(parts) if received <= MAX_REPLAYED_BYTES => parts.push(data.clone()),
+            kept => *kept = None,
+        }
         match received > self.max_bytes.get() {
             true => Err(UploadFault::TooLarge(self.max_bytes.get())),
             false => Ok(()),
@@ -107,12 +123,28 @@ impl Upload {
 /// The body as the client connection to the service reads it.
 pub(crate) struct RequestBody {
     upload: Option<Rc<Upload>>,
+    /// How much of the body this attempt has been given.
+    parts: usize,
+    bytes: u64,
     idle: Option<Pin<Box<Sleep>>>,
 }
 
 impl RequestBody {
     pub(crate) fn new(upload: Option<Rc<Upload>>) -> Self {
-        Self { upload, idle: None }
+        Self {
+            upload,
+            parts: 0,
+            bytes: 0,
+            idle: None,
+        }
+    }
+
+    /// The next part of what an earlier attempt has read.
+    fn replayed(&mut self, upload: &Upload) -> Option<Bytes> {
+        let part = upload.kept.borrow().as_ref()?.get(self.parts).cloned()?;
+        self.parts += 1;
+        self.bytes += part.len() as u64;
+        Some(part)
     }
 
     fn poll_idle(&mut self, upload: &Upload, cx: &mut Context<'_>) -> Poll<UploadFault> {
@@ -138,9 +170,14 @@ impl Body for RequestBody {
         let Some(upload) = self.upload.clone() else {
             return Poll::Ready(None);
         };
+        if let Some(part) = self.replayed(&upload) {
+            return Poll::Ready(Some(Ok(Frame::data(part))));
+        }
         let polled = Pin::new(&mut *upload.payload.borrow_mut()).poll_next(cx);
         match polled {
             Poll::Ready(Some(Ok(data))) => {
+                self.parts += 1;
+                self.bytes += data.len() as u64;
                 let accepted = upload.accept(&data).map(|()| Frame::data(data));
                 Poll::Ready(Some(accepted))
             }
@@ -156,14 +193,14 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         self.upload
             .as_ref()
-            .is_none_or(|upload| upload.is_finished())
+            .is_none_or(|upload| upload.is_finished() && self.bytes == upload.received.get())
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.upload {
             None => SizeHint::with_exact(0),
             Some(upload) => match upload.length {
-                Some(length) => SizeHint::with_exact(length.saturating_sub(upload.received.get())),
+                Some(length) => SizeHint::with_exact(length.saturating_sub(self.bytes)),
                 None => SizeHint::default(),
             },
         }

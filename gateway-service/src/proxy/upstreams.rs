@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use http::Response;
 use hyper::body::Incoming;
+use resilience::Deadline;
 use tokio::time::{Instant, timeout_at};
 
 use super::connection::{ConnectError, Connection};
 use super::headers::Outbound;
 use super::pool::{Lease, Pool, PoolParams};
 use super::upload::{RequestBody, Upload, UploadFault};
-use crate::directory::Service;
+use crate::directory::Instance;
 use crate::settings::{UpstreamSettings, millis};
 
 /// Why there is no answer.
@@ -41,11 +42,27 @@ enum Attempt {
     Failed(hyper::Error),
 }
 
+/// One attempt of a request at one instance.
+#[derive(Clone, Copy)]
+pub(crate) struct Trial<'t> {
+    pub(crate) instance: &'t Instance,
+    pub(crate) outbound: &'t Outbound<'t>,
+    /// Until when the caller waits.
+    pub(crate) deadline: Option<Deadline>,
+    /// Counts the attempts from 1.
+    pub(crate) number: usize,
+}
+
+impl Trial<'_> {
+    fn request(&self, upload: Option<Rc<Upload>>) -> http::Request<RequestBody> {
+        self.outbound.request(RequestBody::new(upload), self)
+    }
+}
+
 /// The way to all services from one worker.
 pub(crate) struct Upstreams {
     pool: Rc<Pool>,
     connect_timeout: Duration,
-    header_timeout: Duration,
 }
 
 impl Upstreams {
@@ -58,22 +75,19 @@ impl Upstreams {
                 max_age: Duration::from_secs(settings.max_connection_age_seconds),
             }),
             connect_timeout: millis(settings.connect_timeout_ms),
-            header_timeout: millis(settings.header_timeout_ms),
         }
     }
 
-    /// Sends a request and waits for the head of its answer, at most `header_timeout` (or the
-    /// default) after the last byte of the request.
+    /// Sends a request and waits for the head of its answer, at most `wait` after the last byte of
+    /// the request.
     pub(crate) async fn send(
         &self,
-        service: &Service,
-        outbound: &Outbound<'_>,
+        trial: Trial<'_>,
         upload: Option<Rc<Upload>>,
-        header_timeout: Option<Duration>,
+        wait: Duration,
     ) -> Result<Exchange, SendError> {
-        let wait = header_timeout.unwrap_or(self.header_timeout);
         let started = Instant::now();
-        let exchange = self.exchange(service, outbound, upload.clone());
+        let exchange = self.exchange(trial, upload.clone());
         tokio::pin!(exchange);
         loop {
             let active = upload.as_ref().map(|upload| upload.last_activity());
@@ -92,30 +106,32 @@ impl Upstreams {
 
     async fn exchange(
         &self,
-        service: &Service,
-        outbound: &Outbound<'_>,
+        trial: Trial<'_>,
         upload: Option<Rc<Upload>>,
     ) -> Result<Exchange, SendError> {
-        let repeatable = upload.is_none() && outbound.is_idempotent();
-        let mut request = outbound.request(RequestBody::new(upload));
-        while let Some(connection) = self.pool.take(service.authority()) {
-            match self.attempt(service, connection, request).await {
+        let instance = trial.instance;
+        let whole = || upload.as_ref().is_none_or(|upload| upload.is_replayable());
+        let mut request = trial.request(upload.clone());
+        while let Some(connection) = self.pool.take(instance.address().authority()) {
+            match self.attempt(instance, connection, request).await {
                 Attempt::Answered(exchange) => return Ok(*exchange),
                 Attempt::Unsent(unsent) => request = *unsent,
                 // The service closed the kept connection while the request was on its way
                 // (RFC 9112, section 9.3.1): once more, on a fresh one.
-                Attempt::Failed(error) if repeatable && is_closed(&error) => {
-                    metrics::counter!("gateway_upstream_repeats_total", "service" => service.label())
+                Attempt::Failed(error)
+                    if trial.outbound.is_repeatable() && whole() && is_closed(&error) =>
+                {
+                    metrics::counter!("gateway_upstream_repeats_total", "instance" => instance.label())
                         .increment(1);
-                    request = outbound.request(RequestBody::new(None));
+                    request = trial.request(upload.clone());
                     break;
                 }
                 Attempt::Failed(error) => return Err(failure(error)),
             }
         }
-        let connection = Connection::open(service, self.connect_timeout).await;
+        let connection = Connection::open(instance, self.connect_timeout).await;
         let connection = connection.map_err(SendError::Unreachable)?;
-        match self.attempt(service, connection, request).await {
+        match self.attempt(instance, connection, request).await {
             Attempt::Answered(exchange) => Ok(*exchange),
             Attempt::Unsent(_) => Err(SendError::Unreachable(ConnectError::Refused(
                 std::io::ErrorKind::ConnectionReset.into(),
@@ -126,18 +142,18 @@ impl Upstreams {
 
     async fn attempt(
         &self,
-        service: &Service,
+        instance: &Instance,
         mut connection: Connection,
         request: http::Request<RequestBody>,
     ) -> Attempt {
         match connection.send(request).await {
             Ok(answer) => Attempt::Answered(Box::new(Exchange {
                 answer,
-                lease: Lease {
+                lease: Lease::new(
                     connection,
-                    authority: service.authority().into(),
-                    pool: Rc::clone(&self.pool),
-                },
+                    instance.address().authority().into(),
+                    Rc::clone(&self.pool),
+                ),
             })),
             Err(mut error) => match error.take_message() {
                 Some(unsent) => Attempt::Unsent(Box::new(unsent)),

@@ -42,6 +42,7 @@ pub(super) struct Entry {
 /// All services and how they are.
 pub(crate) struct Board {
     pub(super) clock: Clock,
+    pub(super) directory: Directory,
     entries: Vec<Mutex<Entry>>,
     changes: watch::Sender<u64>,
     own_address: OnceLock<SocketAddr>,
@@ -63,7 +64,8 @@ impl Board {
         };
         Self {
             clock,
-            entries: directory.iter().map(entry).collect(),
+            directory: directory.clone(),
+            entries: directory.fixed().map(entry).collect(),
             changes: watch::Sender::new(0),
             own_address: OnceLock::new(),
         }
@@ -114,7 +116,6 @@ impl Board {
             return ServiceStatus::Unknown;
         };
         let good = matches!(finding, Finding::Good { .. });
-        let refuses = matches!(finding, Finding::Refuses { .. });
         entry.latency = Some(latency);
         entry.last_check = Some(self.clock.now());
         let mut restarted = false;
@@ -135,7 +136,9 @@ impl Board {
         }
         let turned = entry.verdict.observe(good);
         let status = entry.verdict.status();
-        service.set_refuses_work(refuses && status == ServiceStatus::Unhealthy);
+        if turned && good {
+            service.breaker.probe_now();
+        }
         if turned || restarted {
             entry.incarnation += 1;
             tracing::info!(service = service.name(), status = ?status, detail = entry.detail, "service status");

@@ -1,16 +1,18 @@
 //! Asks every service how it is, again and again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::health::{HealthReport, Status};
 use common::shutdown::Shutdown;
+use futures_util::future::join_all;
 use resilience::Jitter;
 use tokio::time::sleep;
 
 use super::board::{Board, Finding};
-use super::verdict::ServiceStatus;
-use crate::directory::{Directory, Service};
+use super::verdict::{ServiceStatus, Verdict, VerdictParams};
+use crate::directory::{Address, Directory, Service};
 use crate::fetch::{FetchError, Fetched, fetch};
 use crate::settings::{StatusSettings, millis};
 
@@ -22,7 +24,7 @@ pub(crate) fn run(
     shutdown: &Shutdown,
 ) {
     let mut jitter = Jitter::from_entropy();
-    for service in directory.iter() {
+    for service in directory.fixed() {
         let (service, board) = (Arc::clone(service), Arc::clone(board));
         let (settings, shutdown) = (settings.clone(), shutdown.clone());
         let jitter = jitter.split();
@@ -36,9 +38,14 @@ pub(crate) fn run(
 }
 
 async fn watch(service: &Service, board: &Board, settings: &StatusSettings, mut jitter: Jitter) {
+    let params = VerdictParams {
+        rise: settings.rise,
+        fall: settings.fall,
+    };
+    let mut verdicts: BTreeMap<String, Verdict> = BTreeMap::new();
     loop {
         let started = Instant::now();
-        let finding = check(service, settings).await;
+        let finding = check_all(service, settings, params, &mut verdicts).await;
         let status = board.write(service, finding, started.elapsed());
         let interval = match status {
             ServiceStatus::Healthy => millis(settings.interval_ms),
@@ -51,9 +58,44 @@ async fn watch(service: &Service, board: &Board, settings: &StatusSettings, mut 
     }
 }
 
-async fn check(service: &Service, settings: &StatusSettings) -> Finding {
+/// Checks every instance of a service, and gives the best that was found. An instance that says
+/// itself that it cannot work is not asked to.
+async fn check_all(
+    service: &Service,
+    settings: &StatusSettings,
+    params: VerdictParams,
+    verdicts: &mut BTreeMap<String, Verdict>,
+) -> Finding {
+    let instances = service.instances();
+    let checks = instances
+        .iter()
+        .map(|instance| check(instance.address(), settings));
+    let findings = join_all(checks).await;
+    verdicts.retain(|id, _| instances.iter().any(|instance| instance.id() == id));
+    let mut best = None;
+    for (instance, finding) in instances.iter().zip(findings) {
+        let verdict = verdicts.entry(instance.id().to_owned());
+        let verdict = verdict.or_insert_with(|| Verdict::new(params));
+        verdict.observe(matches!(finding, Finding::Good { .. }));
+        let refuses = matches!(finding, Finding::Refuses { .. });
+        instance.set_refuses_work(refuses && verdict.status() == ServiceStatus::Unhealthy);
+        let better = match (&best, &finding) {
+            (None, _) | (Some(Finding::Silent { .. }), Finding::Refuses { .. }) => true,
+            (Some(Finding::Good { .. }), _) => false,
+            (Some(_), finding) => matches!(finding, Finding::Good { .. }),
+        };
+        if better {
+            best = Some(finding);
+        }
+    }
+    best.unwrap_or_else(|| Finding::Silent {
+        detail: "there is no instance".to_owned(),
+    })
+}
+
+async fn check(address: &Address, settings: &StatusSettings) -> Finding {
     let wait: Duration = millis(settings.timeout_ms);
-    match fetch(service, "/health", wait, settings.max_body_bytes).await {
+    match fetch(address, "/health", wait, settings.max_body_bytes).await {
         Ok(answer) => judge(&answer),
         Err(error) => Finding::Silent {
             detail: match error {

@@ -2,10 +2,12 @@
 //! host and port, and of a failure no more than the service itself tells everybody.
 
 use common::time::Timestamp;
+use resilience::BreakerState;
 use serde::Serialize;
 
 use super::board::{Board, Entry};
 use super::verdict::ServiceStatus;
+use crate::directory::{Instance, SEED_ID, Service};
 
 /// How the whole system is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -22,9 +24,39 @@ pub(crate) enum SystemStatus {
 /// One place where a service runs.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct InstanceOut {
+    /// Unique within the service; `settings` for the address of the settings.
+    id: String,
     /// Scheme, host and port.
     url: String,
     status: ServiceStatus,
+    /// Whether this gateway leaves it alone for a while because it failed.
+    ejected: bool,
+    /// Requests of this gateway under way at it.
+    in_flight: u64,
+    /// Its recent answer time as this gateway sees it, in milliseconds; failures count as slow.
+    answer_ms: u64,
+}
+
+/// What the breaker of a service does.
+#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum BreakerOut {
+    /// Requests pass.
+    Closed,
+    /// Some requests pass, as probes.
+    HalfOpen,
+    /// No request passes.
+    Open,
+}
+
+impl From<BreakerState> for BreakerOut {
+    fn from(state: BreakerState) -> Self {
+        match state {
+            BreakerState::Closed => Self::Closed,
+            BreakerState::HalfOpen => Self::HalfOpen,
+            BreakerState::Open => Self::Open,
+        }
+    }
 }
 
 /// One service.
@@ -38,6 +70,9 @@ pub(crate) struct ServiceOut {
     /// The version that the service gives.
     version: Option<String>,
     instances: Vec<InstanceOut>,
+    /// Absent for the gateway itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    breaker: Option<BreakerOut>,
     /// When it was last checked.
     last_check: Option<Timestamp>,
     /// What is wrong, in general words.
@@ -79,10 +114,16 @@ pub(crate) struct OwnApi;
 impl Board {
     pub(crate) fn report(&self) -> SystemOut {
         let now = self.clock.now();
-        let behind: Vec<ServiceOut> = self.entries().into_iter().map(shown).collect();
+        let fixed = self.entries().into_iter().map(shown);
+        let registered = self.directory.registered().into_iter();
+        let behind: Vec<ServiceOut> = fixed.chain(registered.map(|one| found(&one))).collect();
         let own = self.own_address().map(|address| InstanceOut {
+            id: SEED_ID.to_owned(),
             url: format!("http://{address}"),
             status: ServiceStatus::Healthy,
+            ejected: false,
+            in_flight: 0,
+            answer_ms: 0,
         });
         let gateway = ServiceOut {
             name: "gateway".to_owned(),
@@ -90,6 +131,7 @@ impl Board {
             latency_ms: Some(0),
             version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             instances: own.into_iter().collect(),
+            breaker: None,
             last_check: Some(now),
             detail: None,
         };
@@ -114,10 +156,14 @@ fn whole(behind: &[ServiceOut]) -> SystemStatus {
 
 fn shown(entry: Entry) -> ServiceOut {
     let status = entry.verdict.status();
-    let instance = InstanceOut {
-        url: entry.service.url(),
-        status,
-    };
+    let instances = entry.service.instances();
+    let instances = instances.iter().map(|instance| match instance.status() {
+        _ if instance.refuses_work() => instance_out(instance, ServiceStatus::Unhealthy),
+        // The registry knows nothing of it: what the checks say holds.
+        ServiceStatus::Unknown => instance_out(instance, status),
+        known => instance_out(instance, known),
+    });
+    let instances = instances.collect();
     ServiceOut {
         name: entry.service.name().to_owned(),
         status,
@@ -125,8 +171,48 @@ fn shown(entry: Entry) -> ServiceOut {
             .latency
             .map(|latency| u64::try_from(latency.as_millis()).unwrap_or(u64::MAX)),
         version: entry.version,
-        instances: vec![instance],
+        instances,
+        breaker: Some(entry.service.breaker.state().into()),
         last_check: entry.last_check,
         detail: entry.detail,
+    }
+}
+
+/// A service that is known from the registry alone.
+fn found(service: &Service) -> ServiceOut {
+    let instances = service.instances();
+    let has = |status| instances.iter().any(|instance| instance.status() == status);
+    let status = [ServiceStatus::Healthy, ServiceStatus::Unknown]
+        .into_iter()
+        .find(|one| has(*one));
+    let shown = instances
+        .iter()
+        .map(|instance| instance_out(instance, instance.status()));
+    ServiceOut {
+        name: service.name().to_owned(),
+        status: status.unwrap_or(ServiceStatus::Unhealthy),
+        latency_ms: None,
+        version: None,
+        instances: shown.collect(),
+        breaker: Some(service.breaker.state().into()),
+        last_check: None,
+        detail: None,
+    }
+}
+
+fn instance_out(instance: &Instance, status: ServiceStatus) -> InstanceOut {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an answer time is not negative, and a float's cast saturates"
+    )]
+    let answer_ms = instance.answer_millis().round() as u64;
+    InstanceOut {
+        id: instance.id().to_owned(),
+        url: instance.address().url(),
+        status,
+        ejected: instance.is_ejected(),
+        in_flight: instance.in_flight(),
+        answer_ms,
     }
 }

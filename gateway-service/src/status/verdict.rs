@@ -14,6 +14,17 @@ pub(crate) enum ServiceStatus {
     Unknown,
 }
 
+impl ServiceStatus {
+    /// As it stands in JSON.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "HEALTHY",
+            Self::Unhealthy => "UNHEALTHY",
+            Self::Unknown => "UNKNOWN",
+        }
+    }
+}
+
 /// When a verdict turns.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct VerdictParams {
@@ -39,6 +50,20 @@ impl Verdict {
             status: ServiceStatus::Unknown,
             against: 0,
         }
+    }
+
+    /// A verdict that was reached before.
+    pub(crate) const fn from(status: ServiceStatus, params: VerdictParams) -> Self {
+        Self {
+            status,
+            ..Self::new(params)
+        }
+    }
+
+    /// Forgets the status: the next answer decides alone.
+    pub(crate) const fn forget(&mut self) {
+        self.status = ServiceStatus::Unknown;
+        self.against = 0;
     }
 
     pub(crate) const fn status(&self) -> ServiceStatus {

@@ -55,6 +55,12 @@ async fn the_documents_of_all_services_are_joined_and_kept_up_to_date() {
     assert_eq!(
         paths,
         [
+            "/api/discovery/health",
+            "/api/discovery/services",
+            "/api/discovery/services/{name}",
+            "/api/discovery/services/{name}/instances/{id}",
+            "/api/discovery/services/{name}/instances/{id}/heartbeat",
+            "/api/discovery/watch",
             "/api/inventory/products",
             "/api/orders",
             "/api/services/status"

@@ -1,9 +1,11 @@
 //! A real gateway on a free port.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use common::shutdown::Shutdown;
 use gateway_service::startup::Application;
+use testkit::TestDatabase;
 use tokio::task::JoinHandle;
 
 use crate::client::Client;
@@ -16,6 +18,8 @@ pub(crate) struct Gateway {
     address: SocketAddr,
     shutdown: Shutdown,
     task: Option<JoinHandle<anyhow::Result<()>>>,
+    /// Dropped last.
+    database: Arc<TestDatabase>,
 }
 
 impl Gateway {
@@ -26,12 +30,26 @@ impl Gateway {
 
     /// With every service at `url`, and these settings on top.
     pub(crate) async fn with(url: &str, settings: &[(&str, &str)]) -> Self {
+        let database = TestDatabase::create().await;
+        Self::on(Arc::new(database), url, settings).await
+    }
+
+    /// The same on this database: a replica of another gateway, or the same one started again.
+    pub(crate) async fn on(
+        database: Arc<TestDatabase>,
+        url: &str,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let places = SERVICES
             .iter()
             .map(|name| (format!("{name}_URL"), url.to_owned()));
         let fixed = [
             ("GATEWAY__SERVER__PORT".to_owned(), "0".to_owned()),
             ("GATEWAY__SERVER__WORKERS".to_owned(), "1".to_owned()),
+            (
+                "GATEWAY__DATABASE__URL".to_owned(),
+                database.url().to_owned(),
+            ),
         ];
         let own = settings
             .iter()
@@ -46,7 +64,12 @@ impl Gateway {
             address: application.address(),
             shutdown,
             task: Some(tokio::spawn(application.run_until_stopped())),
+            database,
         }
+    }
+
+    pub(crate) fn database(&self) -> Arc<TestDatabase> {
+        Arc::clone(&self.database)
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

@@ -6,8 +6,12 @@
     reason = "a panic is how a test fails, in its helpers too"
 )]
 
+mod announcement;
+mod balance;
 mod client;
+mod consul;
 mod cors;
+mod discovery;
 mod docs;
 mod framing;
 mod gateway;
@@ -16,7 +20,11 @@ mod messages;
 mod own;
 mod paths;
 mod pool;
+mod registrar;
+mod registration;
+mod retries;
 mod status;
 mod streaming;
 mod tokens;
 mod upstream;
+mod watch;

@@ -86,8 +86,19 @@ async fn settings_that_make_no_sense_are_refused() {
         ("GATEWAY__PROXIES__TRUSTED", "10.0.0.0"),
         ("GATEWAY__ROUTING__FILE", "/nonexistent/routes.toml"),
         ("ORDER_URL", "https://order-service"),
+        ("GATEWAY__REGISTRY__ALLOWED_NETWORKS", "10.0.0.0/40"),
+        ("GATEWAY__REGISTRY__ALLOWED_PORTS", "0-80"),
+        ("GATEWAY__RESILIENCE__BALANCE", "best"),
+        ("GATEWAY__RESILIENCE__MAX_ATTEMPTS", "0"),
+        ("GATEWAY__RESILIENCE__BREAKER_PROBES", "0"),
+        (
+            "GATEWAY__RESILIENCE__POLICIES_FILE",
+            "/nonexistent/policies.toml",
+        ),
     ] {
+        let folder = tempfile::tempdir().unwrap();
         let environment = [
+            ("MARU_DATA".to_owned(), folder.path().display().to_string()),
             (name.to_owned(), value.to_owned()),
             ("GATEWAY__SERVER__PORT".to_owned(), "0".to_owned()),
         ];

@@ -31,7 +31,7 @@ impl Databases {
     pub(super) async fn open(layout: &Layout) -> Result<Self> {
         let mut databases = BTreeMap::new();
         for service in ServiceName::all() {
-            // The gateway keeps nothing.
+            // The gateway keeps nothing that is judged: who runs where changes all the time.
             if service == ServiceName::Gateway {
                 continue;
             }

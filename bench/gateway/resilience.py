@@ -1,0 +1,319 @@
+"""The scenarios of bench/gateway/resilience, which says what they are."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+REQUESTS = int(os.environ.get("REQUESTS", "1000000"))
+SECONDS = int(os.environ.get("SECONDS", "60"))
+CLIENTS = int(os.environ.get("CLIENTS", "32"))
+PASSWORD = "bench-only-password-1"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+async def read_message(reader):
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = 0
+    for line in head.lower().split(b"\r\n"):
+        if line.startswith(b"content-length:"):
+            length = int(line.split(b":")[1])
+    body = await reader.readexactly(length) if length else b""
+    return head, body
+
+
+class Instance:
+    """A service in this process: answers 200 or 503, and may close connections as it likes."""
+
+    def __init__(self, status=200, closes=0.0):
+        self.status, self.closes = status, closes
+        self.count, self.posts = 0, Counter()
+
+    async def start(self):
+        self.server = await asyncio.start_server(self.serve, "127.0.0.1", 0, backlog=4096)
+        self.port = self.server.sockets[0].getsockname()[1]
+        return self
+
+    async def serve(self, reader, writer):
+        answer = f"HTTP/1.1 {self.status} X\r\ncontent-length: 2\r\n\r\nok".encode()
+        try:
+            while True:
+                head, body = await read_message(reader)
+                self.count += 1
+                if head.startswith(b"POST"):
+                    self.posts[body] += 1
+                writer.write(answer)
+                if random.random() < self.closes:
+                    # Sooner or later after the answer, without a word about it.
+                    await asyncio.sleep(random.choice([0, 0, 0.001, 0.02]))
+                    break
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+VICTIM = """
+import asyncio, sys
+async def serve(reader, writer):
+    try:
+        while True:
+            await reader.readuntil(b"\\r\\n\\r\\n")
+            writer.write(b"HTTP/1.1 200 OK\\r\\ncontent-length: 2\\r\\n\\r\\nok")
+    except Exception:
+        writer.close()
+async def main():
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=4096)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"""
+
+
+class System:
+    """user-service and gateway-service, and the owner's token."""
+
+    async def start(self, **settings):
+        self.folder = tempfile.TemporaryDirectory(prefix="maru-bench-")
+        self.port, user_port = free_port(), free_port()
+        binaries = Path(os.environ["MARU_BINARIES"])
+        environment = {
+            "PATH": os.environ["PATH"],
+            "MARU_DATA": self.folder.name,
+            "MARU_LOG": "warn",
+            "USER_URL": f"http://127.0.0.1:{user_port}",
+            "USER__SERVER__PORT": str(user_port),
+            "GATEWAY__SERVER__PORT": str(self.port),
+            "MARU_OWNER_PASSWORD": PASSWORD,
+            **settings,
+        }
+        start = lambda name: subprocess.Popen([binaries / name], env=environment)
+        self.processes = [start("user-service"), start("gateway-service")]
+        for _ in range(200):
+            try:
+                body = {"email": "owner@maru.local", "password": PASSWORD}
+                status, answer = await self.ask("POST", "/api/auth/login", body)
+                if status == 200:
+                    self.token = json.loads(answer)["access_token"]
+                    return self
+            except (ConnectionError, asyncio.IncompleteReadError):
+                pass
+            await asyncio.sleep(0.1)
+        raise SystemExit("the system did not start")
+
+    def stop(self):
+        for process in self.processes:
+            process.send_signal(signal.SIGTERM)
+        for process in self.processes:
+            process.wait()
+        self.folder.cleanup()
+
+    async def ask(self, method, path, body=None):
+        text = json.dumps(body).encode() if body is not None else b""
+        token = getattr(self, "token", None)
+        authorization = f"authorization: Bearer {token}\r\n" if token else ""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(
+            f"{method} {path} HTTP/1.1\r\nhost: x\r\n{authorization}"
+            f"content-type: application/json\r\ncontent-length: {len(text)}\r\n\r\n".encode() + text
+        )
+        head, body = await read_message(reader)
+        writer.close()
+        return int(head.split()[1]), body
+
+    async def register(self, service, port):
+        body = {"service_name": service, "base_url": f"http://127.0.0.1:{port}", "ttl_ms": 3600000}
+        status, answer = await self.ask("POST", "/api/discovery/services", body)
+        assert status in (200, 201), (status, answer)
+
+    async def is_ejected(self, port):
+        _, body = await self.ask("GET", "/api/services/status")
+        services = json.loads(body)["services"]
+        instances = [one for service in services for one in service["instances"]]
+        return any(one["url"].endswith(f":{port}") and one["ejected"] for one in instances)
+
+
+class Client:
+    """A kept connection; it is opened again when it ends."""
+
+    def __init__(self, port):
+        self.port, self.reader = port, None
+
+    async def ask(self, method, path, body=b""):
+        if self.reader is None:
+            self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
+        head = f"{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
+        self.writer.write(head.encode() + body)
+        try:
+            answer, _ = await read_message(self.reader)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            self.reader = None
+            return 0
+        if b"connection: close" in answer.lower():
+            self.reader = None
+        return int(answer.split()[1])
+
+
+async def load(port, running, path="/proxy/web/"):
+    """Asks until `running` is cleared; gives the statuses."""
+
+    async def one():
+        client, statuses = Client(port), Counter()
+        while running[0]:
+            statuses[await client.ask("GET", path)] += 1
+        return statuses
+
+    return sum(await asyncio.gather(*(one() for _ in range(CLIENTS))), Counter())
+
+
+def check(name, figure, bound, holds):
+    print(f"{name:<44} {figure:>14}   bound {bound:>8}   {'ok' if holds else 'BROKEN'}", flush=True)
+    return holds
+
+
+async def kill(system):
+    instances = [await Instance().start() for _ in range(3)]
+    victim = subprocess.Popen([sys.executable, "-c", VICTIM], stdout=subprocess.PIPE)
+    port = int(victim.stdout.readline())
+    for each in [port, *(one.port for one in instances)]:
+        await system.register("web", each)
+    running = [True]
+    loading = asyncio.create_task(load(system.port, running))
+    await asyncio.sleep(3)
+    victim.kill()
+    started = time.monotonic()
+    while not await system.is_ejected(port):
+        if time.monotonic() - started > 10:
+            break
+    ejected_after = time.monotonic() - started
+    await asyncio.sleep(5)
+    running[0] = False
+    statuses = await loading
+    total, failures = statuses.total(), statuses.total() - statuses[200]
+    share = 100 * failures / total
+    return [
+        check(f"kill: failed GETs of {total}", f"{share:.4f} %", "0.1 %", share <= 0.1),
+        check("kill: ejected after", f"{ejected_after * 1000:.0f} ms", "1 s", ejected_after <= 1),
+    ]
+
+
+async def refuses(system):
+    instances = [await Instance().start() for _ in range(4)]
+    bad = await Instance(status=503).start()
+    for one in [bad, *instances]:
+        await system.register("web", one.port)
+    running = [True]
+    loading = asyncio.create_task(load(system.port, running))
+    await asyncio.sleep(10)
+    running[0] = False
+    await loading
+    total = bad.count + sum(one.count for one in instances)
+    share = 100 * bad.count / total
+    return [check(f"refuses: share of {total}", f"{share:.3f} %", "5 %", share < 5)]
+
+
+async def outage(system):
+    instances = [await Instance(status=503).start() for _ in range(3)]
+    for one in instances:
+        await system.register("web", one.port)
+    running = [True]
+    loading = asyncio.create_task(load(system.port, running))
+    await asyncio.sleep(10)
+    running[0] = False
+    total = (await loading).total()
+    ratio = sum(one.count for one in instances) / total
+    return [check(f"outage: attempts per request of {total}", f"{ratio:.3f}", "1.2", ratio <= 1.2)]
+
+
+async def closes(system):
+    instances = [await Instance(closes=0.05).start() for _ in range(4)]
+    for one in instances:
+        await system.register("web", one.port)
+    left, statuses, refused = [REQUESTS], Counter(), Counter()
+
+    async def one(caller):
+        client = Client(system.port)
+        while left[0] > 0:
+            left[0] -= 1
+            number = left[0]
+            if number % 10 == 0:
+                refused[await client.ask("POST", "/proxy/web/", str(number).encode())] += 1
+            else:
+                statuses[await client.ask("GET", "/proxy/web/")] += 1
+
+    await asyncio.gather(*(one(caller) for caller in range(CLIENTS)))
+    posts = sum((one.posts for one in instances), Counter())
+    twice = sum(1 for count in posts.values() if count > 1)
+    failed = statuses.total() - statuses[200]
+    print(f"closes: POSTs answered with {dict(refused)}")
+    return [
+        check(f"closes: failed GETs of {statuses.total()}", failed, "0", failed == 0),
+        check(f"closes: POSTs of {refused.total()} that arrived twice", twice, "0", twice == 0),
+    ]
+
+
+async def swaps(system):
+    stays, moves = await Instance().start(), await Instance().start()
+    await system.register("stays", stays.port)
+    running, slowest, wrong = [True], 0.0, 0
+    loading = asyncio.create_task(load(system.port, running, "/proxy/stays/"))
+    started, count = time.monotonic(), 0
+    while time.monotonic() - started < SECONDS:
+        # A thousand changes a minute: registered and removed in turn.
+        await asyncio.sleep(max(0, started + count * 0.06 - time.monotonic()))
+        begun = time.monotonic()
+        if count % 2 == 0:
+            await system.register("moves", moves.port)
+            wanted = 200
+        else:
+            await system.ask("DELETE", "/api/discovery/services/moves")
+            wanted = 404
+        answered = time.monotonic()
+        while (await system.ask("GET", "/proxy/moves/"))[0] != wanted:
+            if time.monotonic() - answered > 1:
+                wrong += 1
+                break
+        slowest = max(slowest, time.monotonic() - begun)
+        count += 1
+    running[0] = False
+    statuses = await loading
+    failed = statuses.total() - statuses[200]
+    return [
+        check(f"swaps: failed GETs of {statuses.total()}, {count} swaps", failed, "0", failed == 0),
+        check("swaps: slowest to take effect", f"{slowest * 1000:.0f} ms", "100 ms", slowest <= 0.1),
+        check("swaps: without effect", wrong, "0", wrong == 0),
+    ]
+
+
+SCENARIOS = {"kill": kill, "refuses": refuses, "outage": outage, "closes": closes, "swaps": swaps}
+# Without a breaker, so that only the budget bounds the retries.
+SETTINGS = {"outage": {"GATEWAY__RESILIENCE__BREAKER_MIN_CALLS": "1000000000"}}
+
+
+async def main():
+    results = []
+    for name in sys.argv[1:] or SCENARIOS:
+        if name not in SCENARIOS:
+            raise SystemExit(f"there is no scenario {name}: {', '.join(SCENARIOS)}")
+        system = await System().start(**SETTINGS.get(name, {}))
+        try:
+            results += await SCENARIOS[name](system)
+        finally:
+            system.stop()
+    raise SystemExit(0 if all(results) else 1)
+
+
+asyncio.run(main())
