@@ -1,9 +1,10 @@
 //! One service: its instances, and what guards all of them together.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::{ArcSwap, Guard};
 use metrics::SharedString;
 use resilience::{Breaker, Bulkhead, RetryBudget};
 
@@ -48,7 +49,7 @@ pub(crate) struct Service {
     pub(crate) budget: RetryBudget,
     /// The address of the settings; it is used as long as no instance is registered.
     seed: Option<Arc<Instance>>,
-    members: RwLock<Arc<Members>>,
+    members: ArcSwap<Members>,
     chooser: Chooser,
 }
 
@@ -84,7 +85,7 @@ impl Service {
             budget: RetryBudget::try_new(policy.budget).expect(checked),
             policy,
             seed,
-            members: RwLock::new(Arc::new(members)),
+            members: ArcSwap::from_pointee(members),
             chooser: Chooser::new(Dice::from_entropy()),
         }
     }
@@ -146,7 +147,7 @@ impl Service {
         if list.is_empty() {
             list.extend(self.seed.clone());
         }
-        *self.members.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Members::of(list));
+        self.members.store(Arc::new(Members::of(list)));
         if back {
             self.breaker.probe_now();
         }
@@ -210,8 +211,8 @@ impl Service {
         );
     }
 
-    fn members(&self) -> Arc<Members> {
-        Arc::clone(&self.members.read().unwrap_or_else(PoisonError::into_inner))
+    fn members(&self) -> Guard<Arc<Members>> {
+        self.members.load()
     }
 }
 
