@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use reqwest::Method;
-use reqwest::header::HeaderMap;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -94,7 +94,7 @@ impl ApiClient {
         }
     }
 
-    /// Sends a request and reads the whole answer.
+    /// Sends a request and reads the whole answer; of server-sent events, which have no end, the head.
     ///
     /// # Panics
     /// When there is no answer.
@@ -104,7 +104,11 @@ impl ApiClient {
         let answer = async {
             let response = self.http.execute(request).await?;
             let (status, headers) = (response.status().as_u16(), response.headers().clone());
-            let text = response.text().await?;
+            let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+            let text = match content_type == Some(b"text/event-stream") {
+                true => String::new(),
+                false => response.text().await?,
+            };
             Ok::<_, reqwest::Error>((status, headers, text))
         };
         match answer.await {

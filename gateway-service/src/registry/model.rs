@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use common::auth::{Operator, access};
 use common::error::ApiError;
 use common::extract::Faults;
 use common::time::Timestamp;
@@ -356,56 +357,62 @@ pub(crate) struct ChangeOut {
 }
 
 macro_rules! documented {
-    ($($(#[$meta:meta])* fn $name:ident();)+) => {$(
-        $(#[$meta])*
+    ($($(#[$($meta:tt)*])* fn $name:ident($($guard:ty)?);)+) => {$(
+        $(#[$($meta)*])*
         #[expect(dead_code, reason = "carries the endpoint's documentation; api.rs serves it")]
-        fn $name() {}
+        fn $name($(_caller: $guard)?) {}
     )+};
 }
 
 documented! {
     /// Every registered service with its instances. Needs a service identity or `system:operate`.
+    #[access(chain)]
     #[utoipa::path(get, path = "/api/discovery/services", tag = "discovery",
-        security(("bearer" = [])), responses((status = 200, body = DiscoveredListOut)))]
-    fn list_services();
+        responses((status = 200, body = DiscoveredListOut)))]
+    fn list_services(Operator);
 
     /// Registers an instance. Repeating it renews the lease. Needs a service identity or
     /// `system:operate`; the names of Maru's own services belong to these.
+    #[access(chain)]
     #[utoipa::path(post, path = "/api/discovery/services", tag = "discovery",
-        security(("bearer" = [])), request_body = RegistrationIn,
+        request_body = RegistrationIn,
         responses((status = 201, body = RegisteredOut, description = "Registered"),
                   (status = 200, body = RegisteredOut, description = "Known already"),
                   (status = 409, description = "The registry is full"),
                   (status = 422, description = "Some fields are not acceptable")))]
-    fn register();
+    fn register(Operator);
 
     /// One service with its instances.
+    #[access(chain)]
     #[utoipa::path(get, path = "/api/discovery/services/{name}", tag = "discovery",
-        params(("name" = String, Path)), security(("bearer" = [])),
+        params(("name" = String, Path)),
         responses((status = 200, body = DiscoveredOut), (status = 404)))]
-    fn get_service();
+    fn get_service(Operator);
 
     /// Removes every instance of a service. Requests under way end as they would have.
+    #[access(chain)]
     #[utoipa::path(delete, path = "/api/discovery/services/{name}", tag = "discovery",
-        params(("name" = String, Path)), security(("bearer" = [])),
+        params(("name" = String, Path)),
         responses((status = 204), (status = 404)))]
-    fn deregister_service();
+    fn deregister_service(Operator);
 
     /// Removes one instance.
+    #[access(chain)]
     #[utoipa::path(delete, path = "/api/discovery/services/{name}/instances/{id}",
         tag = "discovery", params(("name" = String, Path), ("id" = String, Path)),
-        security(("bearer" = [])), responses((status = 204), (status = 404)))]
-    fn deregister_instance();
+        responses((status = 204), (status = 404)))]
+    fn deregister_instance(Operator);
 
     /// Renews an instance's lease.
+    #[access(chain)]
     #[utoipa::path(put, path = "/api/discovery/services/{name}/instances/{id}/heartbeat",
         tag = "discovery", params(("name" = String, Path), ("id" = String, Path)),
-        security(("bearer" = [])),
         responses((status = 200, body = LeaseOut),
                   (status = 404, description = "Not registered, or no longer")))]
-    fn heartbeat();
+    fn heartbeat(Operator);
 
     /// How all registered services are. Needs no permission; shows no addresses.
+    #[access(public)]
     #[utoipa::path(get, path = "/api/discovery/health", tag = "discovery",
         responses((status = 200, body = DiscoveryHealthOut)))]
     fn discovery_health();
@@ -413,10 +420,10 @@ documented! {
     /// What happens, as server-sent events: `registered`, `changed`, `status`, `deregistered`,
     /// `expired`, and `reset` when events were missed that are no longer kept. A client that comes
     /// back with `Last-Event-ID` misses nothing.
+    #[access(chain)]
     #[utoipa::path(get, path = "/api/discovery/watch", tag = "discovery",
-        security(("bearer" = [])),
         responses((status = 200, body = ChangeOut, content_type = "text/event-stream")))]
-    fn watch_services();
+    fn watch_services(Operator);
 }
 
 /// The registry's part of the OpenAPI document.

@@ -1,6 +1,7 @@
 //! The body of `GET /api/services/status`. Anybody may read it: it shows no more of an address than
 //! host and port, and of a failure no more than the service itself tells everybody.
 
+use common::auth::access;
 use common::time::Timestamp;
 use resilience::BreakerState;
 use serde::Serialize;
@@ -90,6 +91,7 @@ pub(crate) struct SystemOut {
 }
 
 /// How each service is, as the gateway last saw it. Needs no permission.
+#[access(public)]
 #[utoipa::path(
     get, path = "/api/services/status", tag = "status",
     responses((status = 200, body = SystemOut, description = "Also when the system is down"))
