@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 use testkit::wait_until;
 
 use crate::client::Answer;
@@ -146,7 +148,7 @@ async fn retries_stay_below_a_fifth_in_a_total_outage() {
 #[tokio::test]
 async fn a_thousand_callers_see_exactly_as_many_probes_as_there_are() {
     let settings = [
-        ("GATEWAY__RESILIENCE__BREAKER_OPEN_MS", "300"),
+        ("GATEWAY__RESILIENCE__BREAKER_OPEN_MS", "1500"),
         ("GATEWAY__RESILIENCE__BREAKER_PROBES", "3"),
         ("GATEWAY__REGISTRY__HEADER_TIMEOUT_MS", "60000"),
     ];
@@ -171,26 +173,24 @@ async fn a_thousand_callers_see_exactly_as_many_probes_as_there_are() {
     hangs.store(true, Ordering::SeqCst);
     let opened = Instant::now();
     wait_until("the breaker to let probes through", || async {
-        opened.elapsed() > Duration::from_millis(300)
+        opened.elapsed() > Duration::from_millis(1_500)
     })
     .await;
     allow_many_files();
-    let mut refused = 0;
-    let callers = (0..1_000).map(|_| async {
-        let asked = registrar.get("/proxy/web/");
-        tokio::time::timeout(Duration::from_secs(5), asked).await
-    });
-    for answer in join_all(callers).await {
-        match answer {
-            Ok(answer) => {
-                answer.problem(503, "circuit_open");
-                refused += 1;
-            }
-            Err(_probe_that_hangs) => {}
-        }
+    let callers = (0..1_000).map(|_| registrar.get("/proxy/web/"));
+    let mut callers: FuturesUnordered<_> = callers.collect();
+    // All but the probes, which hang.
+    for refused in 0..997 {
+        let answer = tokio::time::timeout(Duration::from_secs(30), callers.next()).await;
+        let answer = answer.unwrap_or_else(|_| panic!("only {refused} were refused"));
+        answer.unwrap().problem(503, "circuit_open");
     }
-    assert_eq!((refused, instance.seen().len()), (997, 23));
-    // The probes were given up by their callers: their places are free again.
+    wait_until("the probes to arrive", || async {
+        instance.seen().len() == 23
+    })
+    .await;
+    // The probes are given up by their callers: their places are free again.
+    drop(callers);
     hangs.store(false, Ordering::SeqCst);
     wait_until("a place to be free", || async {
         registrar.get("/proxy/web/").await.status == 500
@@ -258,12 +258,12 @@ async fn a_deadline_is_kept_and_told_to_the_service() {
     let registrar = Registrar::start().await;
     let holds = Upstream::start(|_| Reply::ThenHold(Vec::new())).await;
     registrar.register("web", &holds).await.expect(201);
-    for header in ["X-Request-Deadline-Ms: 200", "Grpc-Timeout: 200m"] {
+    for header in ["X-Request-Deadline-Ms: 1000", "Grpc-Timeout: 1S"] {
         let started = Instant::now();
         let answer = send(&registrar, &request("GET", &format!("{header}\r\n"), "")).await;
         answer.problem(504, "deadline_exceeded");
         let elapsed = started.elapsed();
-        assert!((200..1_500).contains(&elapsed.as_millis()), "{elapsed:?}");
+        assert!((1_000..5_000).contains(&elapsed.as_millis()), "{elapsed:?}");
         let told = holds
             .seen()
             .last()
@@ -271,7 +271,7 @@ async fn a_deadline_is_kept_and_told_to_the_service() {
             .head
             .one("x-request-deadline-ms");
         let told: u64 = told.unwrap().parse().unwrap();
-        assert!((1..=200).contains(&told), "{told}");
+        assert!((1..=1_000).contains(&told), "{told}");
     }
 }
 
