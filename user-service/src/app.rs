@@ -1,7 +1,7 @@
 //! The use cases, one per file.
 
 pub(crate) mod accounts;
-mod acting;
+pub(crate) mod acting;
 pub(crate) mod api_keys;
 pub(crate) mod audit_trail;
 pub(crate) mod bootstrap;

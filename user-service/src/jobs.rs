@@ -10,6 +10,9 @@ use common::shutdown::Shutdown;
 use contracts::events::MailRequested;
 
 use crate::app::{audit_trail, passwords, rotate_keys};
+use crate::oidc::codes::MEMORY as USED_CODES_MEMORY;
+use crate::oidc::store::codes;
+use crate::passkeys;
 use crate::state::AppState;
 use crate::store::{
     development_mails, factors, invitations, known_addresses, link_tokens, sessions,
@@ -135,9 +138,13 @@ pub(crate) async fn purge(state: &AppState) -> Result<(), store::StoreError> {
         development_mails::delete_expired(&mut tx, now).await?,
         invitations::delete_expired(&mut tx, now.minus(INVITATION_MEMORY)).await?,
     ];
+    let codes = codes::delete_expired(&mut tx, now.minus(USED_CODES_MEMORY)).await?;
+    let ceremonies = passkeys::delete_expired_challenges(&mut tx, now).await?;
     tx.commit().await?;
     tracing::debug!(
         credentials.deleted = credentials.iter().sum::<u64>(),
+        codes.deleted = codes,
+        ceremonies.deleted = ceremonies,
         sessions.deleted = ended,
         addresses.deleted = unseen,
         "purged"

@@ -1,6 +1,7 @@
 //! Secrets of this service: the installation's own, the keys that sign tokens, and refresh tokens.
 
 mod factors;
+mod id_token;
 mod installation;
 mod keyring;
 mod mint;
@@ -9,11 +10,12 @@ mod refresh_token;
 mod seal;
 
 pub(crate) use factors::FactorKeys;
+pub(crate) use id_token::{IdToken, IdTokenClaims};
 pub(crate) use installation::InstallationSecret;
 pub(crate) use keyring::{Keyring, KeyringError};
-pub(crate) use mint::{KeyToken, Mint, MintError, Minted};
+pub(crate) use mint::{Delegated, Mint, MintError, Minted};
 pub(crate) use opaque_token::{OpaqueToken, TokenKind};
-pub(crate) use refresh_token::{RefreshToken, RefreshTokens};
+pub(crate) use refresh_token::{RefreshToken, RefreshTokens, TokenHolder};
 pub(crate) use seal::Unsealable;
 
 /// Random bytes from the operating system.

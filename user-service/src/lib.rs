@@ -17,6 +17,8 @@ mod grpc;
 mod hashing;
 mod jobs;
 mod keys;
+mod oidc;
+mod passkeys;
 mod revocations;
 mod routes;
 mod state;

@@ -18,6 +18,8 @@ mod invitations;
 mod key_rotation;
 mod keys;
 mod mfa;
+mod oidc;
+mod passkeys;
 mod passwords;
 mod pins;
 mod privacy;
@@ -59,6 +61,14 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>, state: &web::Data<AppSta
         .service(users::change)
         .service(privacy::export)
         .service(privacy::erase)
+        .service(passkeys::start_registration)
+        .service(passkeys::finish_registration)
+        .service(passkeys::list)
+        .service(passkeys::rename)
+        .service(passkeys::delete)
+        .service(passkeys::start_login)
+        .service(passkeys::finish_login)
+        .configure(oidc::configure)
         // For everybody who verifies tokens.
         .service(keys::jwks)
         // For other services, never through the gateway.

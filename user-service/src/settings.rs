@@ -5,6 +5,7 @@ use std::time::Duration;
 use common::settings::{CommonSettings, Loaded, Profile};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use url::{Host, Url};
 
 use crate::app::rotate_keys::RotationPlan;
 use crate::client_address::Network;
@@ -34,6 +35,12 @@ pub struct OwnSettings {
     pub mfa: MfaSettings,
     /// Terminals at which people take turns.
     pub devices: DevicesSettings,
+    /// Where browsers reach the system.
+    pub public: PublicSettings,
+    /// The OpenID Connect provider.
+    pub oidc: OidcSettings,
+    /// Passkeys.
+    pub passkeys: PasskeysSettings,
     /// Who may say where a request came from.
     pub proxies: ProxiesSettings,
 }
@@ -112,12 +119,10 @@ pub struct ThrottleSettings {
     pub forget_minutes: u64,
 }
 
-/// Links in mails: where they lead and how long they are good.
+/// Links in mails: how long they are good.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LinksSettings {
-    /// Where people reach the system with a browser.
-    pub base_url: String,
     /// Life of an invitation, in hours.
     pub invitation_hours: u32,
     /// Life of a link that proves an address, in hours.
@@ -161,6 +166,32 @@ pub(crate) struct MfaPolicy {
 pub struct DevicesSettings {
     /// Life of a session opened with a PIN, in minutes.
     pub pin_session_minutes: u32,
+}
+
+/// Where browsers reach the system.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublicSettings {
+    /// The gateway's address, without a slash at the end.
+    pub url: String,
+}
+
+/// The OpenID Connect provider.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OidcSettings {
+    /// How long a sign-in on its page lasts, in hours.
+    pub browser_hours: u32,
+}
+
+/// Passkeys.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PasskeysSettings {
+    /// The domain that they belong to; empty is the host of the public address.
+    pub rp_id: String,
+    /// Further origins whose pages may use them.
+    pub origins: Vec<String>,
 }
 
 /// Who may say where a request came from.
@@ -218,11 +249,6 @@ pub fn faults(settings: &Loaded<OwnSettings>) -> Vec<String> {
          throttle.forget_minutes longer than throttle.max_delay_seconds",
     );
     let links = &own.links;
-    let web = ["http://", "https://"];
-    require(
-        web.iter().any(|scheme| links.base_url.starts_with(scheme)),
-        "links.base_url must begin with http:// or https://",
-    );
     require(
         (1..=720).contains(&links.invitation_hours)
             && (1..=168).contains(&links.verification_hours)
@@ -234,6 +260,14 @@ pub fn faults(settings: &Loaded<OwnSettings>) -> Vec<String> {
         (60..=900).contains(&own.mfa.challenge_seconds)
             && (5..=720).contains(&own.devices.pin_session_minutes),
         "mfa.challenge_seconds must be from 60 to 900 and devices.pin_session_minutes from 5 to 720",
+    );
+    require(
+        own.public.is_acceptable(),
+        "public.url must be https://host, or http://host on this machine, without a path",
+    );
+    require(
+        (1..=168).contains(&own.oidc.browser_hours),
+        "oidc.browser_hours must be from 1 to 168",
     );
     let secret = own.keys.encryption_secret.expose_secret();
     require(
@@ -287,6 +321,23 @@ impl DevicesSettings {
     }
 }
 
+impl PublicSettings {
+    /// An origin and nothing else: it is compared as text (OpenID Connect Discovery 1.0, section 4.3).
+    fn is_acceptable(&self) -> bool {
+        let Ok(url) = Url::parse(&self.url) else {
+            return false;
+        };
+        let is_here = match url.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        };
+        let protected = url.scheme() == "https" || (url.scheme() == "http" && is_here);
+        protected && url.origin().ascii_serialization() == self.url
+    }
+}
+
 impl TokensSettings {
     pub(crate) fn access_life(&self) -> Duration {
         Duration::from_secs(self.access_seconds.into())
@@ -313,6 +364,26 @@ mod tests {
         let settings = load(&[("MARU_OWNER_PASSWORD", "marker-of-a-secret")]);
         assert!(faults(&settings).is_empty());
         assert!(!format!("{settings:?}").contains("marker-of-a-secret"));
+    }
+
+    #[test]
+    fn the_public_address_is_an_origin_that_nobody_listens_in_on() {
+        for (url, acceptable) in [
+            ("https://maru.example", true),
+            ("https://maru.example:8443", true),
+            ("http://localhost:5000", true),
+            ("http://127.0.0.1:5000", true),
+            ("http://maru.example", false),
+            ("https://maru.example/", false),
+            ("https://maru.example/oidc", false),
+            ("https://maru.example:443", false),
+            ("https://user@maru.example", false),
+            ("ftp://localhost", false),
+            ("maru.example", false),
+        ] {
+            let settings = load(&[("MARU_PUBLIC_URL", url)]);
+            assert_eq!(faults(&settings).is_empty(), acceptable, "{url}");
+        }
     }
 
     #[test]

@@ -26,6 +26,10 @@ use crate::events::OwnTokens;
 use crate::grpc::GrpcServer;
 use crate::hashing::Hasher;
 use crate::keys::{FactorKeys, InstallationSecret, Keyring, Mint, RefreshTokens};
+use crate::oidc::browser;
+use crate::oidc::provider::Provider;
+use crate::oidc::ticket::Tickets;
+use crate::passkeys::Passkeys;
 use crate::revocations::RevocationList;
 use crate::settings::{self, KeysSettings, OwnSettings, TokensSettings};
 use crate::state::AppState;
@@ -97,6 +101,13 @@ impl Application {
                 clock.clone(),
             ),
             hasher: Hasher::new(&own.hashing)?,
+            passkeys: Passkeys::new(&own.passkeys, &own.public.url)?,
+            oidc: Provider {
+                is_secure: own.public.url.starts_with("https:"),
+                issuer: own.public.url,
+                browser_life: browser::life_of(own.oidc.browser_hours),
+                tickets: Tickets::new(secret.ticket_key()),
+            },
             trusted_proxies: own.proxies.trusted,
             service_roots: service_roots(&common.auth, &own.keys),
             rotation: own.keys.rotation(),

@@ -16,6 +16,8 @@ use crate::client_address::Network;
 use crate::domain::session::SessionLimits;
 use crate::hashing::Hasher;
 use crate::keys::{FactorKeys, Keyring, Mint, RefreshTokens};
+use crate::oidc::provider::Provider;
+use crate::passkeys::Passkeys;
 use crate::revocations::RevocationList;
 use crate::settings::{LinksSettings, MfaPolicy};
 use crate::throttle::Throttle;
@@ -41,6 +43,8 @@ pub(crate) struct AppState {
     pub(crate) refresh_tokens: RefreshTokens,
     pub(crate) session_limits: SessionLimits,
     pub(crate) throttle: Throttle,
+    pub(crate) oidc: Provider,
+    pub(crate) passkeys: Passkeys,
     pub(crate) trusted_proxies: Vec<Network>,
     pub(crate) verifier: TokenVerifier,
     pub(crate) rotation: RotationPlan,

@@ -1,5 +1,5 @@
-//! Delays after failed logins and other guesses, so that passwords cannot be guessed in bulk and nobody can lock
-//! somebody else out.
+//! Delays after failed logins and other guesses, so that passwords cannot be guessed in bulk and
+//! nobody can lock somebody else out.
 //!
 //! Failures are counted three times: for the account at this address, for this address, and for the
 //! account anywhere. The first count delays always, and only this address' tries of this account.

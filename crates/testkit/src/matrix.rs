@@ -74,6 +74,7 @@ pub struct Matrix {
     own: Place,
     foreign: Place,
     vanishing: BTreeSet<String>,
+    absent: BTreeSet<String>,
 }
 
 /// A store and what good requests for it carry.
@@ -103,6 +104,7 @@ impl Matrix {
             own: Place::new(own),
             foreign: Place::new(foreign),
             vanishing: BTreeSet::new(),
+            absent: BTreeSet::new(),
         }
     }
 
@@ -141,6 +143,14 @@ impl Matrix {
     #[must_use]
     pub fn vanishing(mut self, operation: &str) -> Self {
         self.vanishing.insert(operation.to_owned());
+        self
+    }
+
+    /// Everybody has objects of their own for this operation (`DELETE /api/things/{id}`), and no caller
+    /// has one: 404 says that the caller was let in as far as hearing so.
+    #[must_use]
+    pub fn absent(mut self, operation: &str) -> Self {
+        self.absent.insert(operation.to_owned());
         self
     }
 

@@ -33,6 +33,7 @@ impl Server {
             .env("DATABASE_URL", database)
             .env("MARU_OWNER_PASSWORD", PASSWORD)
             .env("USER__SERVER__PORT", port.to_string())
+            .env("USER__SERVER__GRPC_PORT", "0")
             // The measurement guesses passwords on purpose.
             .env("USER__THROTTLE__PAIR_FREE", "1000000")
             .env("USER__THROTTLE__ADDRESS_FREE", "1000000")

@@ -18,7 +18,7 @@ use crate::domain::account::Account;
 use crate::domain::api_key::{self, ApiKey, ApiKeyId, KeySecret};
 use crate::domain::session::SessionId;
 use crate::error::AccountError;
-use crate::keys::{KeyToken, Minted};
+use crate::keys::{Delegated, Minted};
 use crate::state::AppState;
 use crate::store::{accounts, api_keys, pos_devices};
 
@@ -133,10 +133,10 @@ pub(crate) async fn exchange(
     let session = SessionId::from_uuid(key.id.as_uuid());
     let account = acting(state, &mut tx, account, session).await?.account;
     drop(tx);
-    let minted = state.mint.for_key(&KeyToken {
+    let minted = state.mint.delegated(&Delegated {
         account: &account,
-        key: key.id,
-        client_id: &key.prefix,
+        session,
+        client_id: key.prefix.clone(),
         scope: key.scope_text(),
         stores: key.scope_of(&account),
         at_most: key.expires_at.since(now),

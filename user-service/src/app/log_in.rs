@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use common::ids::UserId;
 use secrecy::SecretString;
 use store::Tx;
 
@@ -18,7 +19,7 @@ use crate::domain::email::Email;
 use crate::domain::session::SessionId;
 use crate::error::SessionError;
 use crate::hashing::{Busy, Turn};
-use crate::keys::{Minted, RefreshToken};
+use crate::keys::{Minted, RefreshToken, TokenHolder};
 use crate::state::AppState;
 use crate::store::accounts::Credentials;
 use crate::store::sessions::{self, NewSession};
@@ -36,6 +37,7 @@ pub(crate) struct Login {
 pub(crate) struct Tokens {
     pub(crate) access: Minted,
     pub(crate) refresh: RefreshToken,
+    pub(crate) session: SessionId,
     /// The session can do nothing but add a second factor, which this account needs.
     pub(crate) mfa_enrolment_required: bool,
 }
@@ -109,6 +111,18 @@ async fn try_log_in(state: &AppState, login: Login) -> Result<LoggedIn, SessionE
     Ok(logged_in)
 }
 
+/// Opens a session of an account whose holder proved themselves otherwise than with the password, by
+/// two factors at once.
+pub(crate) async fn admit_proved(
+    state: &AppState,
+    attempt: &Attempt,
+    id: UserId,
+) -> Result<Tokens, SessionError> {
+    let mut tx = state.db.begin().await?;
+    let account = find_enabled(&mut tx, id).await?;
+    welcome(state, tx, attempt, account).await
+}
+
 /// Opens a session of the account and remembers its address, or asks for its second factor.
 async fn admit(
     state: &AppState,
@@ -117,11 +131,7 @@ async fn admit(
     rehash: Option<Rehash>,
 ) -> Result<LoggedIn, SessionError> {
     let (id, mut tx) = (verified.id, state.db.begin().await?);
-    // Locked, so that an account which is being disabled, or whose password is being changed, does
-    // not get a session that outlives that.
-    let account = accounts::find_account_locked(&mut tx, id).await?;
-    let account = account.filter(|account| !account.disabled);
-    let account = account.ok_or(SessionError::BadCredentials)?;
+    let account = find_enabled(&mut tx, id).await?;
     let present = accounts::find_credentials(&mut tx, &account.email_key()).await?;
     if present.is_none_or(|now| now.password_hash != verified.password_hash) {
         // By a change, or by another login that renewed the hash: another try knows.
@@ -136,11 +146,30 @@ async fn admit(
         tx.commit().await?;
         return Ok(LoggedIn::SecondFactor(challenge));
     }
+    let tokens = welcome(state, tx, attempt, account).await?;
+    Ok(LoggedIn::Tokens(tokens))
+}
+
+/// The account, locked, so that one which is being disabled, or whose password is being changed, does
+/// not get a session that outlives that.
+async fn find_enabled(tx: &mut Tx, id: UserId) -> Result<Account, SessionError> {
+    let account = accounts::find_account_locked(tx, id).await?;
+    let account = account.filter(|account| !account.disabled);
+    account.ok_or(SessionError::BadCredentials)
+}
+
+/// Remembers the address of whoever proved themselves, and opens their session.
+pub(super) async fn welcome(
+    state: &AppState,
+    mut tx: Tx,
+    attempt: &Attempt,
+    account: Account,
+) -> Result<Tokens, SessionError> {
     let now = state.clock.now();
-    known_addresses::remember(&mut tx, id, attempt.address_key(), now).await?;
+    known_addresses::remember(&mut tx, account.id, attempt.address_key(), now).await?;
     let tokens = open_session(state, &mut tx, account, Place::Anywhere).await?;
     tx.commit().await?;
-    Ok(LoggedIn::Tokens(tokens))
+    Ok(tokens)
 }
 
 /// Refuses a try that has to wait; `email_key` says at whose known addresses it need not.
@@ -195,7 +224,7 @@ pub(super) async fn open_session(
         created_at: now,
         expires_at: now.plus(life),
     };
-    let refresh = state.refresh_tokens.first();
+    let refresh = state.refresh_tokens.first(TokenHolder::Account);
     sessions::insert_session(tx, &session).await?;
     own_sessions::remember_origin(state, tx, session.id).await?;
     sessions::insert_refresh_token(tx, &refresh.hash(), session.id, now).await?;
@@ -208,6 +237,7 @@ pub(super) async fn open_session(
     Ok(Tokens {
         access,
         refresh,
+        session: session.id,
         mfa_enrolment_required: acting.mfa_enrolment_required,
     })
 }

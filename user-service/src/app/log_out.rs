@@ -5,7 +5,7 @@ use secrecy::SecretString;
 
 use crate::domain::session::{RevokeReason, SessionId};
 use crate::error::SessionError;
-use crate::keys::RefreshToken;
+use crate::keys::{RefreshToken, TokenHolder};
 use crate::state::AppState;
 use crate::store::sessions;
 
@@ -21,7 +21,7 @@ pub(crate) enum Logout {
 pub(crate) async fn log_out(state: &AppState, logout: Logout) -> Result<(), SessionError> {
     let mut tx = state.db.begin().await?;
     let session = match &logout {
-        Logout::RefreshToken(text) => match RefreshToken::parse(text) {
+        Logout::RefreshToken(text) => match RefreshToken::parse(text, TokenHolder::Account) {
             Some(token) => sessions::find_session_of_token(&mut tx, &token.hash()).await?,
             None => None,
         },

@@ -72,6 +72,5 @@ pub(crate) async fn request(
 /// Where a mail's link leads. The token stands in the fragment, which a browser sends to nobody: not
 /// to a server's log and not in a `Referer`.
 pub(crate) fn link(state: &AppState, page: &str, token: &str) -> String {
-    let base = state.links.base_url.trim_end_matches('/');
-    format!("{base}/{page}#token={token}")
+    format!("{}/{page}#token={token}", state.oidc.issuer)
 }

@@ -1,9 +1,8 @@
 //! Second factors: who needs one, which ones an account has, and the logins that wait for one.
 //!
 //! A login whose password was right and whose account has a second factor gets a [`Challenge`]
-//! instead of tokens. Any method answers it the same way: [`challenge::answer`] takes a closure that
-//! says whether the factor is right, and opens the session. A further method adds itself to
-//! [`MfaMethod`] and [`methods_of`] and calls [`challenge::answer`] from its own route.
+//! instead of tokens, which a typed code answers. A passkey is both factors at once: who has one signs
+//! in with it from the beginning, and the password alone is not enough any more.
 
 pub(crate) mod challenge;
 pub(crate) mod recovery;
@@ -21,6 +20,7 @@ use super::mail::{self, Mail};
 use super::whoami::caller;
 use crate::domain::account::Account;
 use crate::error::CredentialError;
+use crate::passkeys;
 use crate::state::AppState;
 use crate::store::{accounts, factors, profiles};
 
@@ -32,17 +32,22 @@ pub(crate) enum MfaMethod {
     Totp,
     /// One of the codes that were shown when the generator was added.
     RecoveryCode,
+    /// A passkey, by signing in with it in the place of the password.
+    Passkey,
 }
 
 /// How an account may answer; nothing when its password is enough.
 pub(crate) async fn methods_of(tx: &mut Tx, user: UserId) -> Result<Vec<MfaMethod>, StoreError> {
+    let mut methods = Vec::new();
     let totp = factors::find_totp(tx, user).await?;
-    if totp.is_none_or(|totp| totp.confirmed_at.is_none()) {
-        return Ok(Vec::new());
+    if totp.is_some_and(|totp| totp.confirmed_at.is_some()) {
+        methods.push(MfaMethod::Totp);
+        if factors::count_recovery_codes(tx, user).await? > 0 {
+            methods.push(MfaMethod::RecoveryCode);
+        }
     }
-    let mut methods = vec![MfaMethod::Totp];
-    if factors::count_recovery_codes(tx, user).await? > 0 {
-        methods.push(MfaMethod::RecoveryCode);
+    if passkeys::count(tx, user).await? > 0 {
+        methods.push(MfaMethod::Passkey);
     }
     Ok(methods)
 }
@@ -60,7 +65,7 @@ pub(super) async fn is_missing(
 }
 
 /// Tells the holder of an account what happened to its second factors.
-async fn tell(
+pub(crate) async fn tell(
     state: &AppState,
     tx: &mut Tx,
     account: &Account,

@@ -15,9 +15,9 @@ use super::acting::acting;
 use super::log_in::Tokens;
 use super::mail::{self, Mail};
 use crate::audit::{self, Actor, Entry};
-use crate::domain::session::{RefreshVerdict, RevokeReason};
+use crate::domain::session::{RefreshVerdict, RevokeReason, SessionId};
 use crate::error::SessionError;
-use crate::keys::RefreshToken;
+use crate::keys::{RefreshToken, TokenHolder};
 use crate::state::AppState;
 use crate::store::sessions::{self, StoredRefresh};
 use crate::store::{accounts, profiles};
@@ -39,18 +39,54 @@ pub(crate) async fn refresh(
 }
 
 async fn try_refresh(state: &AppState, presented: &SecretString) -> Result<Tokens, SessionError> {
-    let presented = RefreshToken::parse(presented).ok_or(SessionError::RefreshRefused)?;
-    let mut tx = state.db.begin().await?;
+    let presented = RefreshToken::parse(presented, TokenHolder::Account);
+    let presented = presented.ok_or(SessionError::RefreshRefused)?;
+    let Taken {
+        mut tx,
+        user,
+        session,
+        successor,
+    } = take(state, state.db.begin().await?, &presented).await?;
+    // Roles and stores as they are now, not as they were at the login.
+    let account = accounts::find_account(&mut tx, user).await?;
+    let account = account.ok_or(SessionError::RefreshRefused)?;
+    let acting = acting(state, &mut tx, account, session).await?;
+    let access = state.mint.access(&acting.account, session)?;
+    tx.commit().await?;
+    Ok(Tokens {
+        access,
+        refresh: successor,
+        session,
+        mfa_enrolment_required: acting.mfa_enrolment_required,
+    })
+}
+
+/// A refresh token that was taken, in a transaction that is still open.
+pub(crate) struct Taken {
+    pub(crate) tx: Tx,
+    pub(crate) user: UserId,
+    pub(crate) session: SessionId,
+    /// What takes its place.
+    pub(crate) successor: RefreshToken,
+}
+
+/// Takes a refresh token for its one use. One that was used long ago ends its session, and the
+/// transaction with it.
+pub(crate) async fn take(
+    state: &AppState,
+    mut tx: Tx,
+    presented: &RefreshToken,
+) -> Result<Taken, SessionError> {
     let stored = sessions::find_refresh_locked(&mut tx, &presented.hash()).await?;
     let stored = stored.ok_or(SessionError::RefreshRefused)?;
     let now = state.clock.now();
     let verdict = state.session_limits.judge(&stored.state, now);
     let successor = match (verdict, stored.successor_id) {
-        (RefreshVerdict::Rotate, _) => rotate(state, &mut tx, &presented, &stored).await?,
+        (RefreshVerdict::Rotate, _) => rotate(state, &mut tx, presented, &stored).await?,
         (RefreshVerdict::Repeat, Some(id)) => {
             state
                 .refresh_tokens
-                .successor(stored.session_id, id, &presented)
+                .successor(stored.session_id, id, presented)
         }
         (RefreshVerdict::Ended, _) => return Err(SessionError::RefreshRefused),
         (RefreshVerdict::Reused | RefreshVerdict::Repeat, _) => {
@@ -70,16 +106,11 @@ async fn try_refresh(state: &AppState, presented: &SecretString) -> Result<Token
             return Err(SessionError::RefreshReused);
         }
     };
-    // Roles and stores as they are now, not as they were at the login.
-    let account = accounts::find_account(&mut tx, stored.user_id).await?;
-    let account = account.ok_or(SessionError::RefreshRefused)?;
-    let acting = acting(state, &mut tx, account, stored.session_id).await?;
-    let access = state.mint.access(&acting.account, stored.session_id)?;
-    tx.commit().await?;
-    Ok(Tokens {
-        access,
-        refresh: successor,
-        mfa_enrolment_required: acting.mfa_enrolment_required,
+    Ok(Taken {
+        tx,
+        user: stored.user_id,
+        session: stored.session_id,
+        successor,
     })
 }
 

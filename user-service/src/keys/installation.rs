@@ -30,6 +30,7 @@ pub(crate) enum Purpose {
     SealFactors,
     RecoveryCodes,
     Pins,
+    SignTickets,
 }
 
 impl Purpose {
@@ -41,6 +42,7 @@ impl Purpose {
             Self::SealFactors => b"maru user-service: seal second factors, 1",
             Self::RecoveryCodes => b"maru user-service: recovery codes, 1",
             Self::Pins => b"maru user-service: pins, 1",
+            Self::SignTickets => b"maru user-service: sign tickets of forms, 1",
         }
     }
 }
@@ -73,6 +75,11 @@ impl InstallationSecret {
     /// The key under which addresses and account names are hashed before they are stored.
     pub(crate) fn blinding_key(&self) -> hmac::Key {
         hmac::Key::new(hmac::HMAC_SHA256, &self.derive(Purpose::BlindAddresses))
+    }
+
+    /// The key that signs what the forms of the sign-in pages bring back.
+    pub(crate) fn ticket_key(&self) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA256, &self.derive(Purpose::SignTickets))
     }
 }
 

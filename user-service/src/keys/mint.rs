@@ -7,11 +7,11 @@ use common::clock::Clock;
 use contracts::services::ServiceName;
 use jsonwebtoken::{Algorithm, Header, encode};
 use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::keyring::Keyring;
 use crate::domain::account::Account;
-use crate::domain::api_key::ApiKeyId;
 use crate::domain::session::SessionId;
 use crate::settings::TokensSettings;
 
@@ -33,24 +33,27 @@ impl Minted {
     }
 }
 
-/// What a token for an API key says.
-pub(crate) struct KeyToken<'a> {
-    /// As it is now.
-    pub(crate) account: &'a Account,
-    pub(crate) key: ApiKeyId,
-    /// The key's prefix.
-    pub(crate) client_id: &'a str,
+/// What the token of an application, or of an API key, says.
+pub(crate) struct Delegated<'d> {
+    /// For whom it acts.
+    pub(crate) account: &'d Account,
+    /// In which session; of an API key, the key itself.
+    pub(crate) session: SessionId,
+    /// The application, or the key's prefix.
+    pub(crate) client_id: String,
+    /// The scopes, separated by blanks.
     pub(crate) scope: String,
+    /// Where it holds.
     pub(crate) stores: StoreScope,
-    /// The token expires with its key.
+    /// The longest that it may last.
     pub(crate) at_most: Duration,
 }
 
 /// Signs access tokens and services' tokens.
 pub(crate) struct Mint {
-    keyring: Keyring,
-    clock: Clock,
-    access_life: Duration,
+    pub(super) keyring: Keyring,
+    pub(super) clock: Clock,
+    pub(super) access_life: Duration,
     service_life: Duration,
 }
 
@@ -81,22 +84,22 @@ impl Mint {
         self.sign(claims, self.access_life)
     }
 
-    /// The token with which a program acts for an account.
-    pub(crate) fn for_key(&self, token: &KeyToken<'_>) -> Result<Minted, MintError> {
-        let account = token.account;
+    /// The token with which an application or a program acts for an account.
+    pub(crate) fn delegated(&self, delegated: &Delegated<'_>) -> Result<Minted, MintError> {
+        let account = delegated.account;
         let claims = Claims {
-            sid: Some(token.key.to_string()),
+            sid: Some(delegated.session.to_string()),
             roles: account.roles.iter().copied().collect(),
-            stores: match &token.stores {
+            stores: match &delegated.stores {
                 StoreScope::All => StoreClaim::ALL,
                 StoreScope::Only(stores) => StoreClaim::Only(stores.clone()),
             },
             ver: account.version,
-            azp: Some(token.client_id.to_owned()),
-            scope: Some(token.scope.clone()),
+            azp: Some(delegated.client_id.clone()),
+            scope: Some(delegated.scope.clone()),
             ..self.claims(account.id.to_string(), TokenType::Delegated)
         };
-        self.sign(claims, self.access_life.min(token.at_most))
+        self.sign(claims, self.access_life.min(delegated.at_most))
     }
 
     /// The token of a service.
@@ -128,14 +131,18 @@ impl Mint {
     fn sign(&self, mut claims: Claims, life: Duration) -> Result<Minted, MintError> {
         let seconds = u32::try_from(life.as_secs()).unwrap_or(u32::MAX);
         claims.exp = claims.iat.saturating_add(i64::from(seconds));
+        Ok(Minted {
+            token: self.sign_any(&claims)?,
+            expires_in_seconds: seconds,
+        })
+    }
+
+    pub(super) fn sign_any(&self, claims: &impl Serialize) -> Result<SecretString, MintError> {
         let signer = self.keyring.signer();
         let header = Header {
             kid: Some(signer.kid),
             ..Header::new(Algorithm::EdDSA)
         };
-        Ok(Minted {
-            token: encode(&header, &claims, &signer.key)?.into(),
-            expires_in_seconds: seconds,
-        })
+        Ok(encode(&header, claims, &signer.key)?.into())
     }
 }

@@ -57,6 +57,11 @@ impl OpaqueToken {
         self.0.expose_secret()
     }
 
+    /// The same, still hidden.
+    pub(crate) const fn secret(&self) -> &SecretString {
+        &self.0
+    }
+
     /// What is stored: of 256 random bits a plain hash cannot be guessed backwards.
     pub(crate) fn hash(&self) -> String {
         hex(digest::digest(&digest::SHA256, self.expose().as_bytes()).as_ref())

@@ -15,31 +15,55 @@ use super::installation::{InstallationSecret, Purpose};
 use super::{hex, random};
 use crate::domain::session::SessionId;
 
-/// Lets scanners for leaked secrets recognize one.
-const PREFIX: &str = "maru_rt_";
 const TOKEN_BYTES: usize = 32;
+
+/// Who holds a token; one of the one is never taken for one of the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TokenHolder {
+    /// Somebody who signed in.
+    Account,
+    /// An application that acts for somebody.
+    Application,
+}
+
+impl TokenHolder {
+    /// Lets scanners for leaked secrets recognize one.
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Account => "maru_rt_",
+            Self::Application => "maru_art_",
+        }
+    }
+}
 
 /// One refresh token, as a client holds it.
 #[derive(Debug)]
-pub(crate) struct RefreshToken(SecretString);
+pub(crate) struct RefreshToken {
+    text: SecretString,
+    holder: TokenHolder,
+}
 
 impl RefreshToken {
-    fn from_bytes(bytes: &[u8; TOKEN_BYTES]) -> Self {
-        Self(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes)).into())
+    fn from_bytes(bytes: &[u8; TOKEN_BYTES], holder: TokenHolder) -> Self {
+        let text = format!("{}{}", holder.prefix(), URL_SAFE_NO_PAD.encode(bytes));
+        Self {
+            text: text.into(),
+            holder,
+        }
     }
 
     /// Reads a token that a client presents; `None` for what cannot be one.
-    pub(crate) fn parse(text: &SecretString) -> Option<Self> {
+    pub(crate) fn parse(text: &SecretString, holder: TokenHolder) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD
-            .decode(text.expose_secret().strip_prefix(PREFIX)?)
+            .decode(text.expose_secret().strip_prefix(holder.prefix())?)
             .ok()?;
         let bytes: [u8; TOKEN_BYTES] = bytes.try_into().ok()?;
-        Some(Self::from_bytes(&bytes))
+        Some(Self::from_bytes(&bytes, holder))
     }
 
     /// The text that the client keeps.
     pub(crate) fn expose(&self) -> &str {
-        self.0.expose_secret()
+        self.text.expose_secret()
     }
 
     /// What is stored: a token has 256 random bits, so a plain hash cannot be guessed backwards.
@@ -59,8 +83,8 @@ impl RefreshTokens {
 
     /// The first token of a session.
     #[expect(clippy::unused_self, reason = "tokens come from here only")]
-    pub(crate) fn first(&self) -> RefreshToken {
-        RefreshToken::from_bytes(&random())
+    pub(crate) fn first(&self, holder: TokenHolder) -> RefreshToken {
+        RefreshToken::from_bytes(&random(), holder)
     }
 
     /// The one token that follows `presented`.
@@ -76,7 +100,8 @@ impl RefreshTokens {
         context.update(presented.expose().as_bytes());
         let tag = context.sign();
         let bytes = tag.as_ref().try_into();
-        RefreshToken::from_bytes(&bytes.expect("an HMAC-SHA256 tag has 32 bytes"))
+        let bytes = bytes.expect("an HMAC-SHA256 tag has 32 bytes");
+        RefreshToken::from_bytes(&bytes, presented.holder)
     }
 }
 
@@ -97,7 +122,8 @@ mod tests {
         let other_session = SessionId::from_uuid(Uuid::from_u128(2));
         let (id, other_id) = (Uuid::from_u128(3), Uuid::from_u128(4));
         let maker = tokens("a");
-        let (first, other) = (maker.first(), maker.first());
+        let holder = TokenHolder::Account;
+        let (first, other) = (maker.first(holder), maker.first(holder));
         let successor = maker.successor(session, id, &first);
         assert_eq!(
             successor.expose(),
@@ -115,9 +141,10 @@ mod tests {
 
     #[test]
     fn only_the_one_spelling_of_a_token_is_read() {
-        let token = tokens("a").first();
+        let token = tokens("a").first(TokenHolder::Account);
         let text = token.expose();
-        let parse = |text: &str| RefreshToken::parse(&SecretString::from(text));
+        let parse =
+            |text: &str| RefreshToken::parse(&SecretString::from(text), TokenHolder::Account);
         assert_eq!(parse(text).unwrap().hash(), token.hash());
         for bad in [
             "",
@@ -126,6 +153,7 @@ mod tests {
             &text[..50],
             &format!("{text}A"),
             &format!("{text}="),
+            tokens("a").first(TokenHolder::Application).expose(),
         ] {
             assert!(parse(bad).is_none(), "{bad}");
         }

@@ -11,7 +11,8 @@ use utoipa::ToSchema;
 
 use super::passwords::{check_present, check_token};
 use super::sessions::{TokensOut, token_answer};
-use crate::app::mfa::{self, Challenge, MfaMethod, recovery, totp};
+use crate::app::mfa::challenge::Typed;
+use crate::app::mfa::{self, Challenge, MfaMethod, totp};
 use crate::app::reauth::Reauth;
 use crate::client_address::ClientAddress;
 use crate::state::AppState;
@@ -73,7 +74,7 @@ pub(crate) struct MfaOut {
 pub(crate) struct PasswordIn {
     /// The present password.
     #[schema(value_type = String, format = Password, max_length = 128)]
-    password: SecretString,
+    pub(super) password: SecretString,
 }
 
 /// A code of the generator.
@@ -192,12 +193,12 @@ pub(crate) async fn log_in(
     address: ClientAddress,
     body: Valid<MfaLoginIn>,
 ) -> Result<HttpResponse, ApiError> {
-    let (token, code, method) = (&body.mfa_token, &body.code, body.method);
-    let answered =
-        mfa::challenge::answer(&state, token, address, async |tx, account| match method {
-            CodeMethod::Totp => totp::take_code(&state, tx, account, code).await,
-            CodeMethod::RecoveryCode => recovery::take_code(&state, tx, account, code).await,
-        });
+    let typed = match body.method {
+        CodeMethod::Totp => Typed::Totp,
+        CodeMethod::RecoveryCode => Typed::RecoveryCode,
+    };
+    let answer = (typed, &body.code);
+    let answered = mfa::challenge::answer_typed(&state, &body.mfa_token, address, answer);
     Ok(token_answer(&answered.await?))
 }
 

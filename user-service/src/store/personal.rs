@@ -3,7 +3,7 @@
 
 use common::ids::{StoreId, UserId};
 use common::time::Timestamp;
-use store::{StoreError, Tx};
+use store::{Json, StoreError, Tx};
 
 use super::{development_mails, factors, invitations};
 use crate::domain::session::SessionId;
@@ -101,6 +101,50 @@ pub(crate) async fn list_api_keys(tx: &mut Tx, user: UserId) -> Result<Vec<KeyRo
     )
 }
 
+/// A passkey, without its key.
+#[derive(sqlx::FromRow)]
+pub(crate) struct PasskeyRow {
+    pub(crate) name: String,
+    pub(crate) created_at: Timestamp,
+    pub(crate) last_used_at: Option<Timestamp>,
+}
+
+/// Every passkey of an account.
+pub(crate) async fn list_passkeys(
+    tx: &mut Tx,
+    user: UserId,
+) -> Result<Vec<PasskeyRow>, StoreError> {
+    store::fetch_all!(
+        tx,
+        PasskeyRow,
+        "SELECT name, created_at, last_used_at FROM passkeys WHERE user_id = $1 ORDER BY id",
+        user
+    )
+}
+
+/// What an account lets an application do.
+#[derive(sqlx::FromRow)]
+pub(crate) struct ConsentRow {
+    pub(crate) application: String,
+    pub(crate) scopes: Json<Vec<String>>,
+    pub(crate) granted_at: Timestamp,
+}
+
+/// Every consent of an account.
+pub(crate) async fn list_consents(
+    tx: &mut Tx,
+    user: UserId,
+) -> Result<Vec<ConsentRow>, StoreError> {
+    store::fetch_all!(
+        tx,
+        ConsentRow,
+        "SELECT k.name AS application, c.scopes, c.granted_at
+         FROM oidc_consents AS c JOIN oidc_clients AS k ON k.id = c.client_id
+         WHERE c.user_id = $1 ORDER BY c.client_id",
+        user
+    )
+}
+
 /// Takes address, language and password off an account and marks it as erased.
 pub(crate) async fn erase(
     tx: &mut Tx,
@@ -138,6 +182,10 @@ pub(crate) async fn erase_traces(
         "DELETE FROM invitations WHERE invited_by = $1",
         "DELETE FROM known_addresses WHERE user_id = $1",
         "DELETE FROM api_keys WHERE user_id = $1",
+        "DELETE FROM passkeys WHERE user_id = $1",
+        "DELETE FROM passkey_challenges WHERE user_id = $1",
+        "DELETE FROM oidc_consents WHERE user_id = $1",
+        "DELETE FROM oidc_codes WHERE user_id = $1",
         "DELETE FROM sessions WHERE user_id = $1",
     ] {
         store::execute!(tx, sql, user)?;

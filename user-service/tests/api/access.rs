@@ -1,6 +1,6 @@
 //! Who may call what, for the caller's own store and a foreign one.
 
-use common::auth::{Role, derive_service_secret};
+use common::auth::{Permission, Role, derive_service_secret, permission_scopes};
 use common::clock::Clock;
 use common::ids::StoreId;
 use secrecy::ExposeSecret as _;
@@ -8,12 +8,17 @@ use serde_json::json;
 use testkit::events::park_an_event;
 use testkit::matrix::{Callers, Matrix};
 
+use crate::api_keys::{exchange, halves};
 use crate::harness::{OWNER, OWNER_PASSWORD, PASSWORD, ROOT_SECRET, TestApp, text};
 
 /// Signs a new account in for every request: here a token is worth what its account and session are.
 struct People<'a> {
     app: &'a TestApp,
     service: String,
+    /// Of a key of the owner's with every scope there is.
+    application: String,
+    /// Of one that no operation here asks a scope of.
+    without_scopes: String,
 }
 
 impl<'a> People<'a> {
@@ -22,7 +27,13 @@ impl<'a> People<'a> {
         let body = json!({"client_id": "order", "client_secret": secret.expose_secret()});
         let answer = app.client.post("/internal/tokens", &body).await.expect(200);
         let service = text(&answer, "access_token").to_owned();
-        Self { app, service }
+        let every = permission_scopes().iter().map(|scope| scope.permission);
+        Self {
+            app,
+            service,
+            application: key_token(app, every.collect()).await,
+            without_scopes: key_token(app, vec![Permission::MenuRead]).await,
+        }
     }
 
     async fn account(&self, role: &Role, store: StoreId) -> serde_json::Value {
@@ -50,13 +61,27 @@ impl Callers for People<'_> {
         self.service.clone()
     }
 
-    fn application(&self, _scopes: &str) -> Option<String> {
-        None
+    fn application(&self, scopes: &str) -> Option<String> {
+        let any_permission = scopes.contains(':');
+        Some(match any_permission {
+            true => self.application.clone(),
+            false => self.without_scopes.clone(),
+        })
     }
+}
+
+/// What a program gets for a key of the owner's.
+async fn key_token(app: &TestApp, scopes: Vec<Permission>) -> String {
+    let key = json!({"name": "matrix", "scopes": scopes});
+    let owner = app.owner().await;
+    let key = owner.post("/api/users/api-keys", &key).await.expect(201);
+    let answer = exchange(app, &halves(&key)).await.expect(200);
+    text(&answer, "access_token").to_owned()
 }
 
 const INVITATIONS: &str = "/api/users/invitations";
 const DEVICES: &str = "/api/users/devices";
+const APPLICATIONS: &str = "/api/users/oidc/clients";
 
 /// An open invitation to a store.
 async fn invitation(app: &TestApp, store: StoreId) -> String {
@@ -74,6 +99,17 @@ async fn terminal(app: &TestApp, store: StoreId) -> String {
     let body = json!({"store_id": store, "name": "Till 2"});
     let owner = app.owner().await;
     let made = owner.post(DEVICES, &body).await.expect(201);
+    text(&made, "id").to_owned()
+}
+
+/// A registered application.
+async fn application(app: &TestApp) -> String {
+    let body = json!({
+        "name": "Planner", "confidential": true, "scopes": ["openid"],
+        "redirect_uris": ["https://app.example/callback"],
+    });
+    let owner = app.owner().await;
+    let made = owner.post(APPLICATIONS, &body).await.expect(201);
     text(&made, "id").to_owned()
 }
 
@@ -122,6 +158,21 @@ const REVIEWED: &str = "POST /api/auth/login: public, public
          GET /api/users: users:read, query.store_id
          GET /api/users/{id}: users:read, object
          PATCH /api/users/{id}: users:write, object
+         POST /api/auth/passkeys/register/start: signed_in, caller
+         POST /api/auth/passkeys/register/finish: signed_in, caller
+         GET /api/auth/passkeys: signed_in, caller
+         PATCH /api/auth/passkeys/{id}: signed_in, caller
+         DELETE /api/auth/passkeys/{id}: signed_in, caller
+         POST /api/auth/passkeys/login/start: public, public
+         POST /api/auth/passkeys/login/finish: public, public
+         POST /api/users/oidc/clients: applications:manage, chain
+         GET /api/users/oidc/clients: applications:manage, chain
+         GET /api/users/oidc/clients/{id}: applications:manage, chain
+         PATCH /api/users/oidc/clients/{id}: applications:manage, chain
+         POST /api/users/oidc/clients/{id}/secret: applications:manage, chain
+         DELETE /api/users/oidc/clients/{id}: applications:manage, chain
+         GET /api/auth/consents: signed_in, caller
+         DELETE /api/auth/consents/{id}: signed_in, caller
          GET /.well-known/jwks.json: public, public
          GET /api/auth/sessions: signed_in, caller
          DELETE /api/auth/sessions: signed_in, caller
@@ -147,6 +198,7 @@ async fn every_route_lets_in_whom_the_table_of_permissions_says() {
     let (of_own, of_foreign) = (invitation(&app, store).await, invitation(&app, other).await);
     let (again, foreign_again) = (invitation(&app, store).await, invitation(&app, other).await);
     let (till, foreign_till) = (terminal(&app, store).await, terminal(&app, other).await);
+    let (registered, another) = (application(&app).await, application(&app).await);
     let parked = park_an_event(&app.client, &people.service).await;
 
     let document = app.client.get("/openapi.json").await.expect(200);
@@ -165,6 +217,11 @@ async fn every_route_lets_in_whom_the_table_of_permissions_says() {
         )
         .vanishing(&format!("DELETE {INVITATIONS}/{{id}}"))
         .object(&format!("{DEVICES}/{{id}}"), till, foreign_till)
+        .known(&format!("{APPLICATIONS}/{{id}}"), registered)
+        .known(&format!("{APPLICATIONS}/{{id}}/secret"), another)
+        .absent("DELETE /api/auth/consents/{id}")
+        .absent("PATCH /api/auth/passkeys/{id}")
+        .absent("DELETE /api/auth/passkeys/{id}")
         .run(&app.client, &document, &people)
         .await;
     report.assert_clean();

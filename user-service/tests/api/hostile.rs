@@ -29,6 +29,8 @@ async fn every_endpoint_stands_hostile_input() {
         .public("/api/auth/invitations/accept")
         .public("/api/auth/logout")
         .public("/api/auth/token")
+        .public("/api/auth/passkeys/login/start")
+        .public("/api/auth/passkeys/login/finish")
         .public("/internal/tokens")
         .public("/.well-known/jwks.json")
         .known("x-device-token", terminal)

@@ -17,7 +17,7 @@ const STORE: &str = "0190b7a0-5a3c-7c1e-9a51-2f3a4b5c6d0a";
 pub(crate) struct Generator(Vec<u8>);
 
 impl Generator {
-    fn code(&self, app: &TestApp) -> String {
+    pub(crate) fn code(&self, app: &TestApp) -> String {
         self.code_after(app, 0)
     }
 

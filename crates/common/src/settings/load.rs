@@ -33,6 +33,7 @@ const SHORT_NAMES: &[(&str, &str)] = &[
     ("IOT_URL", "neighbours.iot_url"),
     ("PAYMENT_URL", "neighbours.payment_url"),
     ("PAYMENT_GRPC_URL", "neighbours.payment_grpc_url"),
+    ("MARU_PUBLIC_URL", "public.url"),
     ("MARU_OWNER_EMAIL", "owner.email"),
     ("MARU_OWNER_PASSWORD", "owner.password"),
 ];

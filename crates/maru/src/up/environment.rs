@@ -26,6 +26,9 @@ pub(super) struct Environment<'a> {
 /// What only user-service may see.
 const USER_SERVICE_ONLY: [&str; 3] = [ROOT_VARIABLE, "MARU_OWNER_EMAIL", "MARU_OWNER_PASSWORD"];
 
+/// Where browsers reach the system.
+const PUBLIC_URL_VARIABLE: &str = "MARU_PUBLIC_URL";
+
 impl Environment<'_> {
     /// The variables set for a service on top of the launcher's own.
     pub(super) fn variables_of(&self, service: ServiceName) -> Vec<(String, String)> {
@@ -39,12 +42,21 @@ impl Environment<'_> {
         }
         if service == ServiceName::User {
             set(ROOT_VARIABLE, self.root.expose());
+            if self.inherited.get(PUBLIC_URL_VARIABLE).is_none() {
+                set(PUBLIC_URL_VARIABLE, &self.public_url());
+            }
             if let Some(password) = &self.owner.password {
                 set("MARU_OWNER_EMAIL", &self.owner.email);
                 set("MARU_OWNER_PASSWORD", password.expose());
             }
         }
         variables
+    }
+
+    /// Where a browser on this machine reaches the gateway. Passkeys need a name, not a number.
+    fn public_url(&self) -> String {
+        let port = self.layout.placement(ServiceName::Gateway).http_port;
+        format!("http://localhost:{port}")
     }
 
     /// Whether this is the address of a service that runs elsewhere, and the environment knows it.
@@ -122,6 +134,8 @@ mod tests {
         assert_ne!(user["MARU_SERVICE_SECRET"], order["MARU_SERVICE_SECRET"]);
         assert_eq!(user[ROOT_VARIABLE], root.expose());
         assert!(user.contains_key("MARU_OWNER_PASSWORD"));
+        assert_eq!(user["MARU_PUBLIC_URL"], "http://localhost:21000");
+        assert!(!order.contains_key("MARU_PUBLIC_URL"));
         assert!(!order.contains_key(ROOT_VARIABLE) && !order.contains_key("MARU_OWNER_PASSWORD"));
         assert_eq!(
             environment.hidden_from(ServiceName::Order),

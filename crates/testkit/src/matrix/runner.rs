@@ -15,7 +15,7 @@ pub(super) struct Runner<'a, C> {
     matrix: &'a Matrix,
     client: ApiClient,
     callers: &'a C,
-    /// Operations whose object is gone by now.
+    /// Operations whose object is not there, or gone by now.
     gone: BTreeSet<String>,
     report: Report,
 }
@@ -26,7 +26,7 @@ impl<'a, C: Callers> Runner<'a, C> {
             matrix,
             client: client.without_token(),
             callers,
-            gone: BTreeSet::new(),
+            gone: matrix.absent.clone(),
             report: Report::default(),
         }
     }

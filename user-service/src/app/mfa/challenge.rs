@@ -4,14 +4,14 @@ use common::ids::UserId;
 use secrecy::SecretString;
 use store::{StoreError, Tx};
 
-use super::MfaMethod;
-use crate::app::log_in::{Place, Tokens, open_session, refuse_if_throttled};
+use super::{MfaMethod, recovery, totp};
+use crate::app::log_in::{Tokens, refuse_if_throttled, welcome};
 use crate::client_address::ClientAddress;
 use crate::domain::account::Account;
 use crate::error::CredentialError;
 use crate::keys::{OpaqueToken, TokenKind};
 use crate::state::AppState;
-use crate::store::{accounts, factors, known_addresses};
+use crate::store::{accounts, factors};
 use crate::throttle::Door;
 
 /// Wrong answers after which a login has to begin anew.
@@ -41,9 +41,32 @@ pub(crate) async fn begin(
     })
 }
 
+/// What a typed second factor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Typed {
+    /// A code of the generator.
+    Totp,
+    /// A recovery code.
+    RecoveryCode,
+}
+
+/// Opens the session that waits for this token with a code that somebody typed.
+pub(crate) async fn answer_typed(
+    state: &AppState,
+    token: &SecretString,
+    address: ClientAddress,
+    (typed, code): (Typed, &SecretString),
+) -> Result<Tokens, CredentialError> {
+    let is_right = async |tx: &mut Tx, account: &Account| match typed {
+        Typed::Totp => totp::take_code(state, tx, account, code).await,
+        Typed::RecoveryCode => recovery::take_code(state, tx, account, code).await,
+    };
+    answer(state, token, address, is_right).await
+}
+
 /// Opens the session that waits for this token, if `is_right` says so of the account's second factor
 /// in the transaction that it is given. What `is_right` uses up is used up with that session alone.
-pub(crate) async fn answer(
+async fn answer(
     state: &AppState,
     token: &SecretString,
     address: ClientAddress,
@@ -75,9 +98,7 @@ pub(crate) async fn answer(
         return Err(CredentialError::WrongFactor);
     }
     factors::delete_challenge(&mut tx, &token_hash).await?;
-    known_addresses::remember(&mut tx, account.id, attempt.address_key(), now).await?;
-    let tokens = open_session(state, &mut tx, account, Place::Anywhere).await?;
-    tx.commit().await?;
+    let tokens = welcome(state, tx, &attempt, account).await?;
     state.throttle.succeeded(&attempt).await;
     let login = state.throttle.attempt(&email_key, address);
     state.throttle.succeeded(&login).await;

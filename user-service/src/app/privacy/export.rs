@@ -16,7 +16,9 @@ use crate::domain::account::Account;
 use crate::domain::session::SessionId;
 use crate::error::{AccountError, CredentialError};
 use crate::state::AppState;
-use crate::store::personal::{self, InvitationRow, KeyRow, LinkRow, SessionRow};
+use crate::store::personal::{
+    self, ConsentRow, InvitationRow, KeyRow, LinkRow, PasskeyRow, SessionRow,
+};
 use crate::store::{accounts as rows, factors, known_addresses, pos_devices, profiles};
 
 /// Everything of one person. Secrets are only said to be there: nobody, the person included, can
@@ -48,6 +50,8 @@ pub(crate) struct Export {
     links: Vec<LinkExport>,
     invitations_given: Vec<InvitationExport>,
     api_keys: Vec<KeyExport>,
+    passkeys: Vec<PasskeyExport>,
+    consents: Vec<ConsentExport>,
 }
 
 /// A session.
@@ -95,6 +99,22 @@ pub(crate) struct KeyExport {
     revoked_at: Option<Timestamp>,
 }
 
+/// A passkey.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PasskeyExport {
+    name: String,
+    created_at: Timestamp,
+    last_used_at: Option<Timestamp>,
+}
+
+/// What an application may do for the person.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ConsentExport {
+    application: String,
+    scopes: Vec<String>,
+    granted_at: Timestamp,
+}
+
 /// Everything of an account, for an owner.
 pub(crate) async fn export(
     state: &AppState,
@@ -135,6 +155,8 @@ async fn gather(
     let links = personal::list_links(tx, id).await?;
     let given = personal::list_invitations_given(tx, id).await?;
     let keys = personal::list_api_keys(tx, id).await?;
+    let passkeys = personal::list_passkeys(tx, id).await?;
+    let consents = personal::list_consents(tx, id).await?;
     Ok(Export {
         exported_at: state.clock.now(),
         id,
@@ -156,6 +178,8 @@ async fn gather(
         links: links.into_iter().map(LinkExport::from).collect(),
         invitations_given: given.into_iter().map(InvitationExport::from).collect(),
         api_keys: keys.into_iter().map(KeyExport::from).collect(),
+        passkeys: passkeys.into_iter().map(PasskeyExport::from).collect(),
+        consents: consents.into_iter().map(ConsentExport::from).collect(),
     })
 }
 
@@ -205,6 +229,26 @@ impl From<KeyRow> for KeyExport {
             expires_at: row.expires_at,
             last_used_at: row.last_used_at,
             revoked_at: row.revoked_at,
+        }
+    }
+}
+
+impl From<PasskeyRow> for PasskeyExport {
+    fn from(row: PasskeyRow) -> Self {
+        Self {
+            name: row.name,
+            created_at: row.created_at,
+            last_used_at: row.last_used_at,
+        }
+    }
+}
+
+impl From<ConsentRow> for ConsentExport {
+    fn from(row: ConsentRow) -> Self {
+        Self {
+            application: row.application,
+            scopes: row.scopes.0,
+            granted_at: row.granted_at,
         }
     }
 }

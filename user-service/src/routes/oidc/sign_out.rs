@@ -1,0 +1,111 @@
+//! `/oauth/end_session`: sign-out that an application asks for.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::{Deserialize, Serialize};
+
+use super::authorize::read_form;
+use super::browser::{Browser, signed_out_cookie};
+use super::html::{Answer, Nonce, PageError, SignOutPage, respond};
+use crate::error::SessionError;
+use crate::oidc::browser;
+use crate::oidc::end_session::{SignOut, SignOutFault};
+use crate::oidc::params::Params;
+use crate::oidc::redirect_uri::form_action_source;
+use crate::oidc::ticket::{BadTicket, Stub};
+use crate::state::AppState;
+
+/// A sign-out that waits for the person's word.
+#[derive(Serialize, Deserialize)]
+struct SignOutTicket {
+    return_to: Option<String>,
+}
+
+impl Stub for SignOutTicket {
+    const PURPOSE: &'static str = "sign-out";
+}
+
+/// A request to sign out.
+pub(super) async fn get(
+    request: HttpRequest,
+    state: web::Data<AppState>,
+    browser: Browser,
+) -> HttpResponse {
+    respond(proceed(&state, &browser, request.query_string()).await)
+}
+
+/// The same as a form.
+pub(super) async fn post(
+    state: web::Data<AppState>,
+    browser: Browser,
+    body: web::Bytes,
+) -> HttpResponse {
+    let text = String::from_utf8_lossy(&body);
+    respond(proceed(&state, &browser, &text).await)
+}
+
+/// The person's word.
+pub(super) async fn confirm(
+    state: web::Data<AppState>,
+    browser: Browser,
+    body: web::Bytes,
+) -> HttpResponse {
+    let outcome = async {
+        let form = read_form(&body)?;
+        let ticket = form
+            .iter()
+            .find(|(name, _)| name == "ticket")
+            .ok_or(BadTicket)?;
+        let now = state.clock.now();
+        let ticket: SignOutTicket = state.oidc.tickets.read(&browser.key, &ticket.1, now)?;
+        finish(&state, &browser, ticket.return_to.as_deref()).await
+    };
+    respond(outcome.await)
+}
+
+async fn proceed(state: &AppState, browser: &Browser, query: &str) -> Result<Answer, PageError> {
+    let params = Params::parse(query)?;
+    let sign_out = match SignOut::read(state, &params).await {
+        Ok(sign_out) => sign_out,
+        Err(SignOutFault::Refused(detail)) => return Err(PageError::Refused(detail)),
+        Err(SignOutFault::Store(error)) => return Err(SessionError::from(error).into()),
+    };
+    let return_to = sign_out.return_to.as_deref();
+    let Some(person) = browser.person(state).await? else {
+        return finish(state, browser, return_to).await;
+    };
+    if sign_out.is_certain(&person) {
+        return finish(state, browser, return_to).await;
+    }
+    let target = return_to.map(form_action_source).unwrap_or_default();
+    let stub = SignOutTicket {
+        return_to: sign_out.return_to,
+    };
+    let ticket = state
+        .oidc
+        .tickets
+        .sign(&browser.key, stub, state.clock.now());
+    let nonce = Nonce::new();
+    let page = SignOutPage {
+        nonce: nonce.as_str(),
+        ticket: &ticket,
+        email: &person.account.email,
+    };
+    let answer = Answer::page(StatusCode::OK, &nonce, &target, &page)?;
+    Ok(answer.with_cookie(browser.key_cookie(&state.oidc)))
+}
+
+async fn finish(
+    state: &AppState,
+    browser: &Browser,
+    return_to: Option<&str>,
+) -> Result<Answer, PageError> {
+    if let Some(person) = browser.person(state).await? {
+        browser::sign_out(state, person.session, person.account.id).await?;
+    }
+    let answer = match return_to {
+        Some(address) => Answer::redirect(address),
+        None => Answer::message("You are signed out", "You can close this page.")?,
+    };
+    Ok(answer.with_cookie(Some(signed_out_cookie(&state.oidc))))
+}

@@ -1,0 +1,10 @@
+//! The OpenID Connect provider: what works, and what each trick meets.
+
+mod application;
+mod authorize;
+mod browser;
+mod clients;
+mod pages;
+mod second_factors;
+mod sessions;
+mod tokens;

@@ -1,0 +1,172 @@
+//! What needs no device: who may begin a ceremony, and what is no answer to one. A real ceremony runs
+//! in a browser, in the tests of the whole system.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use testkit::{ApiClient, Reply};
+
+use crate::harness::{OWNER, OWNER_PASSWORD, TestApp};
+
+const UNKNOWN: &str = "0190b7a0-5a3c-7c1e-9a51-2f3a4b5c6d7e";
+
+async fn start_login(app: &TestApp) -> Value {
+    let request = app
+        .client
+        .request(Method::POST, "/api/auth/passkeys/login/start");
+    app.client.send(request).await.expect(200)
+}
+
+async fn start_registration(client: &ApiClient, password: &str) -> Reply {
+    let body = json!({"password": password});
+    client
+        .post("/api/auth/passkeys/register/start", &body)
+        .await
+}
+
+async fn begin(client: &ApiClient) -> Value {
+    start_registration(client, OWNER_PASSWORD).await.expect(200)
+}
+
+/// Well formed, and worth nothing.
+fn assertion() -> Value {
+    json!({
+        "id": "AAAA", "rawId": "AAAA", "type": "public-key",
+        "response": {
+            "authenticatorData": "AAAA", "clientDataJSON": "AAAA", "signature": "AAAA",
+            "userHandle": "AAAA",
+        },
+        "clientExtensionResults": {},
+    })
+}
+
+/// Likewise.
+fn attestation() -> Value {
+    json!({
+        "id": "AAAA", "rawId": "AAAA", "type": "public-key",
+        "response": {"attestationObject": "AAAA", "clientDataJSON": "AAAA"},
+        "clientExtensionResults": {},
+    })
+}
+
+async fn finish_registration(client: &ApiClient, ceremony: &Value) -> Reply {
+    let body = json!({
+        "ceremony_id": ceremony["ceremony_id"], "name": "Phone", "credential": attestation(),
+    });
+    client
+        .post("/api/auth/passkeys/register/finish", &body)
+        .await
+}
+
+async fn finish_login(app: &TestApp, ceremony: &Value) -> Reply {
+    let body = json!({"ceremony_id": ceremony["ceremony_id"], "credential": assertion()});
+    app.client
+        .post("/api/auth/passkeys/login/finish", &body)
+        .await
+}
+
+#[tokio::test]
+async fn a_registration_asks_for_a_discoverable_passkey_that_verifies_its_person() {
+    let app = TestApp::start().await;
+    let owner = app.owner().await;
+    let begun = begin(&owner).await;
+    let options = &begun["options"];
+    assert_eq!(options["rp"]["id"], "localhost");
+    assert_eq!(options["user"]["name"], OWNER);
+    let selection = &options["authenticatorSelection"];
+    assert_eq!(selection["residentKey"], "required");
+    assert_eq!(selection["userVerification"], "required");
+    let another = begin(&owner).await;
+    assert_ne!(options["challenge"], another["options"]["challenge"]);
+
+    let login = start_login(&app).await;
+    assert_eq!(login["options"]["userVerification"], "required");
+    assert_eq!(login["options"]["rpId"], "localhost");
+    let allowed = login["options"]["allowCredentials"].as_array();
+    assert!(
+        allowed.is_none_or(Vec::is_empty),
+        "nobody is told who has passkeys: {login}"
+    );
+}
+
+#[tokio::test]
+async fn a_ceremony_is_good_for_one_try_of_its_kind_and_its_person() {
+    let app = TestApp::start().await;
+    let owner = app.owner().await;
+    let _kim = app.make_user("kim@maru.local", &["crew"], &[]).await;
+    let kim = app
+        .signed_in("kim@maru.local", crate::harness::PASSWORD)
+        .await;
+
+    let begun = begin(&owner).await;
+    finish_registration(&owner, &begun)
+        .await
+        .expect_problem(422, "passkey_refused");
+    finish_registration(&owner, &begun)
+        .await
+        .expect_problem(409, "no_ceremony");
+
+    let begun = begin(&owner).await;
+    app.clock.advance(Duration::from_secs(300));
+    finish_registration(&owner, &begun)
+        .await
+        .expect_problem(409, "no_ceremony");
+
+    let login = start_login(&app).await;
+    finish_registration(&kim, &login)
+        .await
+        .expect_problem(409, "no_ceremony");
+    let registration = begin(&owner).await;
+    for ceremony in [login, registration, json!({"ceremony_id": UNKNOWN})] {
+        let reply = finish_login(&app, &ceremony).await;
+        reply.expect_problem(401, "passkey_refused");
+    }
+    let login = start_login(&app).await;
+    finish_login(&app, &login)
+        .await
+        .expect_problem(401, "passkey_refused");
+    finish_login(&app, &login)
+        .await
+        .expect_problem(401, "passkey_refused");
+}
+
+#[tokio::test]
+async fn what_is_no_credential_is_refused_before_the_ceremony_is_used() {
+    let app = TestApp::start().await;
+    let login = start_login(&app).await;
+    for credential in [json!({}), json!("x"), json!([]), json!(null)] {
+        let body = json!({"ceremony_id": login["ceremony_id"], "credential": credential});
+        let reply = app
+            .client
+            .post("/api/auth/passkeys/login/finish", &body)
+            .await;
+        assert_eq!(reply.expect_invalid(), ["credential"], "{credential}");
+    }
+    let owner = app.owner().await;
+    let body = json!({"ceremony_id": UNKNOWN, "name": "", "credential": {}});
+    let reply = owner
+        .post("/api/auth/passkeys/register/finish", &body)
+        .await;
+    assert_eq!(reply.expect_invalid(), ["name", "credential"]);
+}
+
+#[tokio::test]
+async fn passkeys_are_their_persons_own() {
+    let app = TestApp::start().await;
+    let owner = app.owner().await;
+    let page = owner.get("/api/auth/passkeys").await.expect(200);
+    assert_eq!(page["items"], json!([]));
+    let path = format!("/api/auth/passkeys/{UNKNOWN}");
+    owner.delete(&path).await.expect_problem(404, "not_found");
+    let request = owner
+        .request(Method::PATCH, &path)
+        .json(&json!({"name": "x"}));
+    owner.send(request).await.expect_problem(404, "not_found");
+    start_registration(&app.client, OWNER_PASSWORD)
+        .await
+        .expect_problem(401, "token_missing");
+    start_registration(&owner, "another password")
+        .await
+        .expect_problem(422, "password_wrong");
+}
