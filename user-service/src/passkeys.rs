@@ -17,7 +17,7 @@ pub(crate) use ceremony::{
     ceremony_of, finish_login, finish_registration, start_login, start_registration,
 };
 pub(crate) use manage::{delete, list, rename};
-pub(crate) use store::{Passkey, PasskeyId, count, delete_expired_challenges};
+pub(crate) use store::{Passkey, PasskeyId, count, delete_all, delete_expired_challenges};
 
 use crate::error::{CredentialError, SessionError};
 use crate::settings::PasskeysSettings;

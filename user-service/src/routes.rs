@@ -61,6 +61,7 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>, state: &web::Data<AppSta
         .service(users::change)
         .service(privacy::export)
         .service(privacy::erase)
+        .service(mfa::reset)
         .service(passkeys::start_registration)
         .service(passkeys::finish_registration)
         .service(passkeys::list)

@@ -6,6 +6,7 @@
 
 pub(crate) mod challenge;
 pub(crate) mod recovery;
+pub(crate) mod reset;
 pub(crate) mod totp;
 
 use common::auth::{Principal, Role};

@@ -31,6 +31,9 @@ pub(crate) enum CredentialError {
     /// There is no such thing, or it is none of the caller's.
     #[error("there is no such {0}")]
     Unknown(&'static str),
+    /// Nobody resets their own second factors.
+    #[error("the second factors are the caller's own")]
+    OwnFactors,
     /// The account has a generator in force already.
     #[error("a generator is in force")]
     TotpInForce,
@@ -107,6 +110,10 @@ impl From<CredentialError> for ApiError {
                 "Somebody was invited under this email; send that invitation again.",
             ),
             E::Unknown(noun) => Self::not_found(noun),
+            E::OwnFactors => Self::conflict(
+                "own_second_factors",
+                "Your own second factors are removed with a code, or reset by another owner.",
+            ),
             E::TotpInForce => Self::conflict(
                 "totp_in_force",
                 "The account has a generator; disable it before adding another.",

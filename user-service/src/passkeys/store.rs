@@ -158,6 +158,11 @@ pub(super) async fn delete(tx: &mut Tx, user: UserId, id: PasskeyId) -> Result<b
     Ok(store::execute!(tx, sql, user, id)? == 1)
 }
 
+/// Deletes every passkey of an account; how many there were.
+pub(crate) async fn delete_all(tx: &mut Tx, user: UserId) -> Result<u64, StoreError> {
+    store::execute!(tx, "DELETE FROM passkeys WHERE user_id = $1", user)
+}
+
 /// Stores the state of a ceremony.
 pub(super) async fn insert_ceremony(
     tx: &mut Tx,

@@ -2,9 +2,10 @@
 
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpResponse, get, post, web};
-use common::auth::{Principal, access};
+use common::auth::{Permit, Principal, access, permits};
 use common::error::{ApiError, Problem};
-use common::extract::{Check, Faults, Valid};
+use common::extract::{Check, Faults, PathId, Valid};
+use common::ids::UserId;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -331,4 +332,35 @@ pub(crate) async fn renew_recovery_codes(
     let reauth = Reauth { password, address };
     let codes = totp::renew_recovery_codes(&state, &principal, reauth, &code).await?;
     Ok(secret_answer(RecoveryCodesOut::from(codes)))
+}
+
+/// Removes every second factor of an account, for somebody who has lost theirs, and ends its sessions.
+///
+/// For owners, with their own password. Until the person adds another one the password alone signs
+/// them in, and where one is required they have no roles. Repeating it changes nothing. Emits
+/// `mail.requested.v1`.
+#[access(chain)]
+#[utoipa::path(
+    tag = "users",
+    params(("id" = UserId, Path, description = "The account.")),
+    request_body = PasswordIn,
+    responses(
+        (status = 204, description = "Removed."),
+        (status = 404, description = "No such account.", body = Problem),
+        (status = 409, description = "It is the caller's own.", body = Problem),
+        (status = 422, description = "The password is wrong.", body = Problem),
+        (status = 429, description = "Too many failures; wait.", body = Problem),
+    ),
+)]
+#[post("/api/users/{id}/mfa/reset")]
+pub(crate) async fn reset(
+    auth: Permit<permits::UsersWrite>,
+    state: web::Data<AppState>,
+    address: ClientAddress,
+    id: PathId<UserId>,
+    body: Valid<PasswordIn>,
+) -> Result<HttpResponse, ApiError> {
+    let password = body.0.password;
+    mfa::reset::reset(&state, &auth, id.0, Reauth { password, address }).await?;
+    Ok(HttpResponse::NoContent().finish())
 }

@@ -147,6 +147,7 @@ const REVIEWED: &str = "POST /api/auth/login: public, public
          GET /api/users/dev/outbox: users:write, chain
          GET /api/users/{id}/export: users:write, chain
          POST /api/users/{id}/erase: users:write, chain
+         POST /api/users/{id}/mfa/reset: users:write, chain
          POST /api/auth/token: public, public
          POST /api/users/api-keys: api_keys:write, caller
          GET /api/users/api-keys: api_keys:write, caller
@@ -206,6 +207,7 @@ async fn every_route_lets_in_whom_the_table_of_permissions_says() {
         .known("/internal/events/parked/{id}/redrive", parked)
         .known("role", "kiosk")
         .known("/api/users/{id}/export", own)
+        .known("/api/users/{id}/mfa/reset", own)
         .known("/api/users/{id}/erase", text(&erased, "id"))
         .object("/api/users/{id}", own, foreign)
         .object("/api/users/{id}/sessions", own, foreign)

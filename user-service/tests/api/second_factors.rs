@@ -430,3 +430,47 @@ async fn production_asks_managers_for_a_second_factor_unless_told_otherwise() {
     let tokens = app.log_in(OWNER, OWNER_PASSWORD).await.expect(200);
     assert!(tokens.get("mfa_enrolment_required").is_none());
 }
+
+#[tokio::test]
+async fn an_owner_helps_who_lost_the_second_factor_and_nobody_else_does() {
+    let app = TestApp::start().await;
+    let client = kim(&app).await;
+    let (_lost, _codes) = enrol(&app, &client, PASSWORD).await;
+    let me = client.get("/api/auth/me").await.expect(200);
+    let owner = app.owner().await;
+    let reset = async |by: &ApiClient, id: &str, password: &str| {
+        let path = format!("/api/users/{id}/mfa/reset");
+        by.post(&path, &json!({"password": password})).await
+    };
+    let id = text(&me, "id");
+    reset(&client, id, PASSWORD)
+        .await
+        .expect_problem(403, "forbidden");
+    reset(&owner, id, "wrong")
+        .await
+        .expect_problem(422, "password_wrong");
+    let own = owner.get("/api/auth/me").await.expect(200);
+    reset(&owner, text(&own, "id"), OWNER_PASSWORD)
+        .await
+        .expect_problem(409, "own_second_factors");
+    reset(&owner, STORE, OWNER_PASSWORD)
+        .await
+        .expect_problem(404, "not_found");
+    let waiting = challenge(&app, KIM, PASSWORD).await;
+
+    assert_eq!(reset(&owner, id, OWNER_PASSWORD).await.status, 204);
+    client
+        .get("/api/auth/me")
+        .await
+        .expect_problem(401, "session_ended");
+    answer(&app, &waiting, "totp", "000000")
+        .await
+        .expect_problem(401, "mfa_token_invalid");
+    let _kim = app.signed_in(KIM, PASSWORD).await;
+    let mail = mail_to(&app, KIM, "second_factor_changed").await;
+    assert_eq!(mail["variables"]["change"], "second_factors_reset");
+    // Repeated, it ends no session any more.
+    let again = app.signed_in(KIM, PASSWORD).await;
+    assert_eq!(reset(&owner, id, OWNER_PASSWORD).await.status, 204);
+    let _me = again.get("/api/auth/me").await.expect(200);
+}
