@@ -51,6 +51,9 @@ pub struct GatewayArgs {
         value_parser = secret
     )]
     pub password: Option<SecretString>,
+    /// A code of its generator, or a recovery code, when it has a second factor
+    #[arg(long, env = "MARU_OWNER_CODE", hide_env_values = true, value_parser = secret)]
+    pub code: Option<SecretString>,
 }
 
 #[expect(
@@ -97,6 +100,7 @@ impl Gateway {
             session: Session::new(Credentials {
                 email: args.email.clone(),
                 password,
+                code: args.code.clone(),
             }),
             policy,
             repeats: AtomicU64::new(0),
@@ -106,7 +110,8 @@ impl Gateway {
     /// Logs in now, so that a wrong password is said before any work starts.
     ///
     /// # Errors
-    /// [`ClientError::LoginRefused`] for a wrong e-mail or password; else what the call met.
+    /// [`ClientError::LoginRefused`] for a wrong e-mail or password, [`ClientError::CodeMissing`] and
+    /// [`ClientError::FactorMissing`] for want of a second factor; else what the call met.
     pub async fn log_in(&self) -> Result<(), ClientError> {
         let deadline = Instant::now() + self.policy.patience;
         self.session.token(self, None, deadline).await.map(drop)

@@ -196,6 +196,7 @@ async fn sign_in(layout: &Layout, owner: &Owner) -> String {
         gateway: layout.http_url(ServiceName::User),
         email: email.clone(),
         password: Some(password.clone()),
+        code: None,
     };
     let tried = match Gateway::new(&account) {
         Ok(gateway) => gateway.log_in().await,

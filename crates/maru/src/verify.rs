@@ -59,6 +59,9 @@ pub struct VerifyArgs {
     /// Its password; without one the APIs are only asked from outside
     #[arg(long, env = "MARU_OWNER_PASSWORD", hide_env_values = true, value_parser = secret)]
     pub password: Option<SecretString>,
+    /// A code of its generator, or a recovery code, when it has a second factor
+    #[arg(long, env = "MARU_OWNER_CODE", hide_env_values = true, value_parser = secret)]
+    pub code: Option<SecretString>,
 }
 
 /// What to judge instead of the eight invariants.
@@ -170,6 +173,7 @@ async fn log_in(args: &VerifyArgs, layout: &Layout) -> Result<Option<Gateway>> {
         gateway: layout.http_url(ServiceName::Gateway),
         email: args.email.clone(),
         password: args.password.clone(),
+        code: args.code.clone(),
     })?;
     api.log_in().await?;
     Ok(Some(api))

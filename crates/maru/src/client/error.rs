@@ -25,6 +25,23 @@ pub enum ClientError {
         /// What the server said.
         problem: Box<Problem>,
     },
+    /// The account has a second factor.
+    #[error(
+        "{email} has a second factor: give --code or set MARU_OWNER_CODE (a passkey does not do)"
+    )]
+    CodeMissing {
+        /// The account.
+        email: String,
+    },
+    /// The account may do nothing before it has a second factor.
+    #[error(
+        "{email} may do nothing before it has a second factor: add one with POST /api/auth/mfa/totp, \
+         or let user-service do without (USER__MFA__REQUIRE_FOR_MANAGERS)"
+    )]
+    FactorMissing {
+        /// The account.
+        email: String,
+    },
     /// The server answered with an error.
     #[error("{method} {path}: {problem}")]
     Refused {

@@ -24,6 +24,8 @@ const EARLY_RENEWAL_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Credentials {
     pub(super) email: String,
     pub(super) password: SecretString,
+    /// For an account with a second factor; good for one login.
+    pub(super) code: Option<SecretString>,
 }
 
 /// A token to call with, and which renewal brought it.
@@ -64,11 +66,28 @@ struct RefreshIn<'a> {
     refresh_token: &'a str,
 }
 
+#[derive(Serialize)]
+struct CodeIn<'a> {
+    mfa_token: &'a str,
+    method: &'a str,
+    code: &'a str,
+}
+
 #[derive(Deserialize)]
 struct TokensOut {
     access_token: String,
     refresh_token: String,
     expires_in: u64,
+    #[serde(default)]
+    mfa_enrolment_required: bool,
+}
+
+/// The answer to a login whose password was right.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum LoginOut {
+    Tokens(TokensOut),
+    SecondFactor { mfa_token: String },
 }
 
 impl Session {
@@ -164,17 +183,52 @@ impl Session {
             .repeatable()
             .json(&body)
             .patience(patience);
-        match login.send::<TokensOut>().await {
-            Ok(answer) => Ok(Grant::from(answer.body)),
-            Err(ClientError::Refused { problem, .. })
+        let answer = login.send::<LoginOut>().await;
+        let tokens = match answer.map_err(|error| self.told(error))?.body {
+            LoginOut::Tokens(tokens) => tokens,
+            LoginOut::SecondFactor { mfa_token } => self.show_code(gateway, &mfa_token).await?,
+        };
+        if tokens.mfa_enrolment_required {
+            let email = self.credentials.email.clone();
+            return Err(ClientError::FactorMissing { email });
+        }
+        Ok(Grant::from(tokens))
+    }
+
+    async fn show_code(
+        &self,
+        gateway: &Gateway,
+        mfa_token: &str,
+    ) -> Result<TokensOut, ClientError> {
+        let Some(code) = &self.credentials.code else {
+            let email = self.credentials.email.clone();
+            return Err(ClientError::CodeMissing { email });
+        };
+        let code = code.expose_secret();
+        let is_number = code.bytes().all(|byte| byte.is_ascii_digit());
+        let body = CodeIn {
+            mfa_token,
+            method: if is_number { "totp" } else { "recovery_code" },
+            code,
+        };
+        // Not repeated: a code is good once, and whether it was taken is not known.
+        let shown = gateway.post("/api/auth/login/mfa").unsigned().json(&body);
+        let answer = shown.send::<TokensOut>().await;
+        Ok(answer.map_err(|error| self.told(error))?.body)
+    }
+
+    /// Says whose login was refused.
+    fn told(&self, error: ClientError) -> ClientError {
+        match error {
+            ClientError::Refused { problem, .. }
                 if problem.status == StatusCode::UNAUTHORIZED.as_u16() =>
             {
-                Err(ClientError::LoginRefused {
+                ClientError::LoginRefused {
                     email: self.credentials.email.clone(),
                     problem,
-                })
+                }
             }
-            Err(error) => Err(error),
+            other => other,
         }
     }
 

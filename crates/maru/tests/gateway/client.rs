@@ -12,6 +12,7 @@ fn args(url: &str, password: &str) -> GatewayArgs {
         gateway: url.to_owned(),
         email: EMAIL.to_owned(),
         password: Some(password.into()),
+        code: None,
     }
 }
 

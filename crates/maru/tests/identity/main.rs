@@ -1,5 +1,5 @@
-//! Other people's clients, unmodified, against the real gateway and the real user-service: npm's
-//! `openid-client`, `PyPI`'s `authlib`, and Chromium with a virtual authenticator.
+//! Clients against the real gateway and the real user-service: other people's, unmodified (npm's
+//! `openid-client`, `PyPI`'s `authlib`, Chromium with a virtual authenticator), and the command line's.
 //!
 //! `scripts/install-test-deps` installs what they need, pinned, into `clients`.
 #![expect(
@@ -9,4 +9,5 @@
 )]
 
 mod clients;
+mod command_line;
 mod world;

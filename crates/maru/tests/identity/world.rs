@@ -30,6 +30,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// With these variables of user-service beside the usual ones.
+    pub(crate) async fn start_with(variables: &[(&'static str, &str)]) -> Self {
         // The provider must know its public address before the gateway, which has it, can know the
         // provider's: connections to it are handed on once both run.
         let public = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -37,7 +42,11 @@ impl World {
         let (database, data) = (TestDatabase::create().await, tempfile::tempdir().unwrap());
         let of_gateway = TestDatabase::create().await;
         let shutdown = Shutdown::new();
-        let user = start_user_service(&issuer, &database, &data, &shutdown).await;
+        let usual = variables_of_user_service(&issuer, &database, &data);
+        let more = variables
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()));
+        let user = start_user_service(usual.into_iter().chain(more), &shutdown).await;
         let gateway = start_gateway(&user, &of_gateway, &shutdown).await;
         tokio::spawn(hand_on(public, gateway));
         Self {
@@ -125,12 +134,11 @@ async fn run(command: &mut Command, told: &Value) -> String {
     said
 }
 
-async fn start_user_service(
+fn variables_of_user_service(
     issuer: &str,
     database: &TestDatabase,
     data: &TempDir,
-    shutdown: &Shutdown,
-) -> String {
+) -> Vec<(&'static str, String)> {
     let mut variables = vec![
         ("DATABASE_URL", database.url().to_owned()),
         ("MARU_DATA", data.path().display().to_string()),
@@ -145,9 +153,14 @@ async fn start_user_service(
     if Profile::current() == Profile::Infrastructure {
         variables.push(("REDIS_URL", required_address("TEST_REDIS_URL")));
     }
-    let variables = variables
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value));
+    variables
+}
+
+async fn start_user_service(
+    variables: impl Iterator<Item = (&'static str, String)>,
+    shutdown: &Shutdown,
+) -> String {
+    let variables = variables.map(|(name, value)| (name.to_owned(), value));
     let loaded = common::settings::load("user", user_service::DEFAULTS, variables).unwrap();
     let built = user_service::startup::Application::build(loaded, shutdown.clone()).await;
     let service = built.expect("user-service starts");
