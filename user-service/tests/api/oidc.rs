@@ -6,5 +6,6 @@ mod browser;
 mod clients;
 mod pages;
 mod second_factors;
+mod secrets;
 mod sessions;
 mod tokens;

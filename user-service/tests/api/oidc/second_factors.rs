@@ -12,13 +12,13 @@ use crate::second_factors::enrol;
 const KIM: &str = "kim@maru.local";
 
 /// The login that the page's form waits with.
-fn waiting_of(page: &Reply) -> &str {
+pub(super) fn waiting_of(page: &Reply) -> &str {
     let parts = page.text.split_once("name=\"waiting\" value=\"");
     let (_, rest) = parts.unwrap_or_else(|| panic!("no second step in {page}"));
     rest.split('"').next().unwrap()
 }
 
-async fn type_code(browser: &mut Browser, page: &Reply, code: &str) -> Reply {
+pub(super) async fn type_code(browser: &mut Browser, page: &Reply, code: &str) -> Reply {
     let fields = [
         ("ticket", ticket_of(page)),
         ("waiting", waiting_of(page)),
