@@ -120,14 +120,10 @@ impl<W: BatchWork> Shared<W> {
         }
     }
 
-    /// The longest waiting requests; a power of two of them, because that is how many rows one
-    /// statement takes (see [`bulk`](crate::bulk)). When there are none, nobody is at work any more.
+    /// The longest waiting requests. When there are none, nobody is at work any more.
     fn next_batch(&self) -> (Vec<W::Request>, Vec<Answer<W>>) {
         let mut queue = self.lock();
-        let length = match queue.waiting.len().min(MAX_BATCH).checked_ilog2() {
-            Some(exponent) => 1 << exponent,
-            None => 0,
-        };
+        let length = queue.waiting.len().min(MAX_BATCH);
         queue.is_at_work = length > 0;
         queue.waiting.drain(..length).unzip()
     }

@@ -1,9 +1,9 @@
 //! How many rows become few statements, for [`insert_many!`](crate::insert_many) and the macros
 //! with a list.
 //!
-//! Chunks have power-of-two lengths: whatever the number of rows, a table has at most eight
-//! different statement texts, so each stays prepared on its connection. 128 rows of at most 255
-//! columns stay below the parameter limits of SQLite (32766) and PostgreSQL (65535).
+//! Chunks have round lengths: whatever the number of rows, an insert has at most forty different
+//! statement texts and a list at most eight, so each stays prepared on its connection. 128 rows of
+//! at most 255 columns stay below the parameter limits of SQLite (32766) and PostgreSQL (65535).
 
 use std::fmt::Write;
 
@@ -11,6 +11,8 @@ use sqlx::AssertSqlSafe;
 
 const MAX_ROWS: usize = 128;
 const MAX_COLUMNS: usize = 255;
+/// Of the length of a chunk.
+const SIGNIFICANT_BITS: u32 = 4;
 
 /// The constant parts of a multi-row insert.
 #[derive(Clone, Copy, Debug)]
@@ -92,14 +94,21 @@ pub fn list(
     AssertSqlSafe(sql)
 }
 
-/// Cuts rows into chunks of power-of-two lengths, longest first.
+/// Cuts rows into chunks of round lengths, longest first: up to 15 rows are one chunk, and of more
+/// rows at most an eighth is left for the next.
 pub fn chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
-        let length = 1 << rows.len().checked_ilog2()?.min(MAX_ROWS.ilog2());
-        let (chunk, rest) = rows.split_at_checked(length)?;
+        let (chunk, rest) = rows.split_at_checked(round(rows.len())?)?;
         rows = rest;
         Some(chunk)
     })
+}
+
+/// The largest length of at most `rows` that has [`SIGNIFICANT_BITS`]. None for no rows.
+fn round(rows: usize) -> Option<usize> {
+    let rows = rows.min(MAX_ROWS);
+    let cut_off = (rows.checked_ilog2()? + 1).saturating_sub(SIGNIFICANT_BITS);
+    Some(rows >> cut_off << cut_off)
 }
 
 /// Cuts values that are only looked up into lists of power-of-two lengths. The last is filled up
@@ -114,16 +123,21 @@ pub fn lists<T>(values: &[T]) -> impl Iterator<Item = Vec<&T>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
-    fn rows_are_cut_into_powers_of_two() {
+    fn rows_are_cut_into_chunks_of_round_lengths() {
         let lengths =
             |rows: usize| -> Vec<usize> { chunks(&vec![(); rows]).map(<[()]>::len).collect() };
         assert_eq!(lengths(0), [0_usize; 0]);
         assert_eq!(lengths(1), [1]);
-        assert_eq!(lengths(7), [4, 2, 1]);
-        assert_eq!(lengths(300), [128, 128, 32, 8, 4]);
+        assert_eq!(lengths(15), [15]);
+        assert_eq!(lengths(39), [36, 3]);
+        assert_eq!(lengths(300), [128, 128, 44]);
+        let texts: BTreeSet<usize> = (1..=300).flat_map(lengths).collect();
+        assert_eq!(texts.len(), 40);
     }
 
     #[test]

@@ -58,7 +58,6 @@ async fn requests_at_the_same_time_share_transactions_and_none_is_lost() {
     let sizes = join_all((0..500).map(|id| batcher.run(id))).await;
     let sizes: Vec<usize> = sizes.into_iter().map(Result::unwrap).collect();
     assert_eq!(sizes.iter().max(), Some(&MAX_BATCH));
-    assert!(sizes.iter().all(|size| size.is_power_of_two()), "{sizes:?}");
     assert!(batches.load(Ordering::SeqCst) < 20, "{batches:?}");
     let ids: Vec<i64> = amounts(&db).await.into_iter().map(|(id, _)| id).collect();
     assert_eq!(ids, Vec::from_iter(0..500));
