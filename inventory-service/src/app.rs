@@ -1,18 +1,18 @@
 //! Use cases, one per file. Each owns its transaction or works inside the caller's.
 
-use ::store::{Batcher, Db};
+use ::store::Db;
 use common::clock::Clock;
 use common::time::{CivilDate, Timestamp};
 use messaging::Outbox;
 
-use self::commit::Commit;
-use self::reserve::Reserve;
+use self::order_stock::{OrderStock, Work};
 use crate::settings::Reservations;
 
 mod book;
 pub(crate) mod commit;
 pub(crate) mod correct;
 mod hold;
+pub(crate) mod order_stock;
 pub(crate) mod receive;
 pub(crate) mod release;
 pub(crate) mod reserve;
@@ -25,9 +25,7 @@ pub(crate) struct AppState {
     pub(crate) clock: Clock,
     pub(crate) outbox: Outbox,
     pub(crate) reservations: Reservations,
-    /// Commands that come together are done together.
-    pub(crate) reserve: Batcher<Reserve>,
-    pub(crate) commit: Batcher<Commit>,
+    pub(crate) order_stock: OrderStock,
 }
 
 impl AppState {
@@ -36,22 +34,17 @@ impl AppState {
         outbox: Outbox,
         reservations: Reservations,
     ) -> Self {
-        let reserve = Reserve {
+        let work = Work {
             db: db.clone(),
             clock: clock.clone(),
             max_ttl: reservations.max_ttl(),
-        };
-        let commit = Commit {
-            db: db.clone(),
-            clock: clock.clone(),
         };
         Self {
             db,
             clock,
             outbox,
             reservations,
-            reserve: Batcher::new(reserve),
-            commit: Batcher::new(commit),
+            order_stock: OrderStock::new(work),
         }
     }
 }

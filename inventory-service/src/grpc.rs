@@ -47,7 +47,7 @@ impl InventoryCommands for Commands {
             ttl: ttl(message.ttl_seconds)?,
             command_id: message.command_id,
         };
-        let outcome = self.0.reserve.run(order).await.map_err(status)?;
+        let outcome = self.0.order_stock.reserve(order).await.map_err(status)?;
         Ok(Response::new(reserve_reply(outcome)))
     }
 
@@ -55,7 +55,7 @@ impl InventoryCommands for Commands {
         &self,
         request: Request<CommandRequest>,
     ) -> Result<Response<CommandReply>, Status> {
-        reply(self.0.commit.run(order_of(request)?).await)
+        reply(self.0.order_stock.commit(order_of(request)?).await)
     }
 
     async fn release(

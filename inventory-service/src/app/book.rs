@@ -11,15 +11,6 @@ use crate::domain::Place;
 use crate::error::UseCaseError;
 use crate::store::ledger::{self, Balance, MovementRow};
 
-/// Which stock moves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
-    /// What no order holds.
-    Free,
-    /// What was held for the orders that consume it.
-    Held,
-}
-
 /// The ledger's row of one change.
 pub(super) fn movement(
     clock: &Clock,
@@ -41,25 +32,51 @@ pub(super) fn movement(
     }
 }
 
-/// Writes movements of lots and balances that exist. The caller holds the locks of the balances.
-pub(super) async fn post(
+/// Writes movements of what no order holds. The caller holds the locks of the balances.
+pub(super) async fn post(tx: &mut Tx, movements: &[MovementRow]) -> Result<(), UseCaseError> {
+    write(tx, movements, &fold(movements)).await
+}
+
+/// Writes movements of what orders held, and what other orders hold from now on. The caller holds
+/// the locks of the balances.
+pub(super) async fn consume_and_hold(
     tx: &mut Tx,
     movements: &[MovementRow],
-    source: Source,
+    held: impl IntoIterator<Item = (Place, i64)>,
 ) -> Result<(), UseCaseError> {
-    let mut lots: BTreeMap<LotId, i64> = BTreeMap::new();
+    let mut balances = fold(movements);
+    for change in balances.values_mut() {
+        change.reserved = change.on_hand;
+    }
+    for (place, units) in held {
+        balances.entry(place).or_default().reserved += units;
+    }
+    write(tx, movements, &balances).await
+}
+
+/// What movements make of balances.
+fn fold(movements: &[MovementRow]) -> BTreeMap<Place, Balance> {
     let mut balances: BTreeMap<Place, Balance> = BTreeMap::new();
     for row in movements {
-        *lots.entry(row.lot_id).or_default() += row.quantity;
         let balance = balances.entry((row.store_id, row.product_id)).or_default();
         balance.on_hand += row.quantity;
-        if source == Source::Held {
-            balance.reserved += row.quantity;
-        }
+    }
+    balances
+}
+
+/// Movements concern lots and balances that exist.
+async fn write(
+    tx: &mut Tx,
+    movements: &[MovementRow],
+    balances: &BTreeMap<Place, Balance>,
+) -> Result<(), UseCaseError> {
+    let mut lots: BTreeMap<LotId, i64> = BTreeMap::new();
+    for row in movements {
+        *lots.entry(row.lot_id).or_default() += row.quantity;
     }
     require_all(ledger::change_lots(tx, &lots).await?, lots.len(), "lots")?;
     ledger::insert_movements(tx, movements).await?;
-    change_balances(tx, &balances).await
+    change_balances(tx, balances).await
 }
 
 /// Sets stock aside for orders, or gives it back where the change is negative. The caller holds the

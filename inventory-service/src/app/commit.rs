@@ -1,20 +1,20 @@
 //! Turns what orders hold into consumption.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use ::store::{BatchResult, BatchWork, Db};
 use common::clock::Clock;
 use common::ids::{OrderId, ReservationId};
 use common::time::Timestamp;
 
-use super::book::{self, Source, movement};
-use super::hold::{self, Hold, lock_orders};
+use super::book::movement;
+use super::hold::Hold;
 use super::{Entry, expiry_date};
+use crate::domain::Place;
+use crate::domain::allotment::Free;
 use crate::domain::fefo::Shelves;
 use crate::domain::reservation::{State, Step};
 use crate::error::UseCaseError;
-use crate::store::ledger::{self, MovementRow};
-use crate::store::reservations;
+use crate::store::ledger::{Balance, MovementRow};
 
 /// An order whose stock is to be consumed.
 #[derive(Debug)]
@@ -34,61 +34,41 @@ pub(crate) enum Outcome {
     NotFound,
 }
 
-/// Consumes what orders hold, earliest expiry first; one order after another, so that a later one
-/// finds what an earlier one left.
-#[derive(Debug)]
-pub(crate) struct Commit {
-    pub(crate) db: Db,
-    pub(crate) clock: Clock,
-}
-
-impl BatchWork for Commit {
-    type Request = Request;
-    type Answer = Outcome;
-    type Error = UseCaseError;
-
-    async fn work(&self, requests: &[Request]) -> BatchResult<Self> {
-        let now = self.clock.now();
-        let mut tx = self.db.begin().await?;
-        let orders: BTreeSet<OrderId> = requests.iter().map(|request| request.order_id).collect();
-        let holds = lock_orders(&mut tx, &orders).await?;
-        let places = hold::places(holds.iter().filter(|hold| hold.state == State::Held));
-        // The locks come before the lots are read.
-        ledger::lock_balances(&mut tx, &places).await?;
-        let mut plan = Plan {
-            clock: &self.clock,
-            now,
-            holds: holds
-                .into_iter()
-                .map(|hold| (hold.order_id, hold))
-                .collect(),
-            shelves: ledger::list_pickable(&mut tx, &places).await?,
-            movements: Vec::new(),
-            committed: Vec::new(),
-        };
-        let answers = requests
-            .iter()
-            .map(|request| plan.commit(request))
-            .collect();
-        book::post(&mut tx, &plan.movements, Source::Held).await?;
-        reservations::update_states(&mut tx, &plan.committed, State::Committed, now).await?;
-        tx.commit().await?;
-        Ok(answers)
-    }
-}
-
-/// What a batch changes.
-struct Plan<'a> {
+/// What orders consume, earliest expiry first; one order after another, so that a later one finds
+/// what an earlier one left.
+pub(super) struct Plan<'a> {
     clock: &'a Clock,
     now: Timestamp,
     holds: BTreeMap<OrderId, Hold>,
     shelves: Shelves,
-    movements: Vec<MovementRow>,
-    committed: Vec<ReservationId>,
+    pub(super) movements: Vec<MovementRow>,
+    pub(super) committed: Vec<ReservationId>,
+    /// Base units that are held no longer.
+    consumed: BTreeMap<Place, i64>,
 }
 
-impl Plan<'_> {
-    fn commit(&mut self, request: &Request) -> Result<Outcome, UseCaseError> {
+impl<'a> Plan<'a> {
+    /// Begins with locked holds, and the lots of their places and of any others.
+    pub(super) fn new(
+        clock: &'a Clock,
+        now: Timestamp,
+        holds: Vec<Hold>,
+        shelves: Shelves,
+    ) -> Self {
+        let holds = holds.into_iter().map(|hold| (hold.order_id, hold));
+        Self {
+            clock,
+            now,
+            holds: holds.collect(),
+            shelves,
+            movements: Vec::new(),
+            committed: Vec::new(),
+            consumed: BTreeMap::new(),
+        }
+    }
+
+    /// Consumes what an order holds.
+    pub(super) fn commit(&mut self, request: &Request) -> Result<Outcome, UseCaseError> {
         let order = request.order_id;
         let Some(hold) = self.holds.get_mut(&order) else {
             return Ok(Outcome::NotFound);
@@ -103,6 +83,9 @@ impl Plan<'_> {
         })?;
         let today = expiry_date(self.now);
         let taken = self.shelves.take(store, &hold.lines, today)?;
+        for (place, units) in hold.places() {
+            *self.consumed.entry(place).or_default() += units;
+        }
         hold.state = State::Committed;
         self.committed.push(hold.id);
         let reference = order.to_string();
@@ -119,5 +102,18 @@ impl Plan<'_> {
             }),
         );
         Ok(Outcome::Done)
+    }
+
+    /// What may be promised after that, of places with these balances before.
+    pub(super) fn free(&self, balances: BTreeMap<Place, Balance>) -> Free {
+        let today = expiry_date(self.now);
+        let balances = balances.into_iter();
+        balances
+            .map(|(place, balance)| {
+                let consumed = self.consumed.get(&place).copied().unwrap_or(0);
+                let held = balance.reserved - consumed;
+                (place, self.shelves.usable(place, today) - held)
+            })
+            .collect()
     }
 }

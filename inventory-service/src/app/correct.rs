@@ -6,7 +6,7 @@ use ::store::Tx;
 use common::clock::Clock;
 use common::ids::LotId;
 
-use super::book::{self, Source, movement};
+use super::book::{self, movement};
 use super::{Entry, expiry_date};
 use crate::domain::Place;
 use crate::domain::quantity::Quantity;
@@ -109,5 +109,5 @@ async fn take(
         .into_iter()
         .map(|(place, pick)| movement(clock, place, (pick.lot, -pick.quantity), entry))
         .collect();
-    book::post(tx, &movements, Source::Free).await
+    book::post(tx, &movements).await
 }

@@ -6,7 +6,7 @@ use ::store::Tx;
 use common::clock::Clock;
 use common::ids::ReservationId;
 
-use super::book::{self, Source, movement};
+use super::book::{self, movement};
 use super::commit::{Outcome, Request};
 use super::hold::{self, Hold, lock_orders};
 use super::{AppState, Entry};
@@ -85,5 +85,5 @@ async fn give_back(
             &entry,
         ));
     }
-    book::post(tx, &movements, Source::Free).await
+    book::post(tx, &movements).await
 }

@@ -16,10 +16,9 @@ use contracts::services::ServiceName;
 use messaging::Outbox;
 use testkit::TestDatabase;
 
-use super::commit::{self, Commit};
+use super::order_stock::{Command, Outcome, Work};
 use super::receive::{ReceivedLot, receive};
-use super::reserve::{self, Reserve};
-use super::{AppState, Entry};
+use super::{AppState, Entry, commit, reserve};
 use crate::OwnSettings;
 use crate::domain::Place;
 use crate::domain::quantity::Quantity;
@@ -31,8 +30,7 @@ use crate::store::ledger;
 /// A database with products and recipes.
 struct World {
     app: AppState,
-    reserve: Reserve,
-    commit: Commit,
+    work: Work,
     _database: TestDatabase,
 }
 
@@ -53,12 +51,11 @@ impl World {
         let at_hand = (db.clone(), clock.clone());
         Self {
             app: AppState::new(at_hand, outbox, settings.own.reservations),
-            reserve: Reserve {
-                db: db.clone(),
-                clock: clock.clone(),
+            work: Work {
+                db,
+                clock,
                 max_ttl: Duration::from_secs(600),
             },
-            commit: Commit { db, clock },
             _database: database,
         }
     }
@@ -142,15 +139,15 @@ impl World {
         }
     }
 
-    async fn reserve(&self, requests: &[reserve::Request]) -> Vec<Reply<reserve::Outcome>> {
-        let outcomes = self.reserve.work(requests).await.unwrap();
-        outcomes.into_iter().map(reply).collect()
+    async fn reserve(&self, wishes: &[Command]) -> Vec<Reply<reserve::Outcome>> {
+        let outcomes = self.work.work(wishes).await.unwrap();
+        outcomes.into_iter().map(reserved).collect()
     }
 
     async fn commit(&self, orders: &[OrderId]) -> Vec<Reply<commit::Outcome>> {
-        let requests: Vec<commit::Request> = orders.iter().copied().map(command).collect();
-        let outcomes = self.commit.work(&requests).await.unwrap();
-        outcomes.into_iter().map(reply).collect()
+        let commands: Vec<Command> = orders.iter().copied().map(command).collect();
+        let outcomes = self.work.work(&commands).await.unwrap();
+        outcomes.into_iter().map(committed).collect()
     }
 
     /// On hand and reserved.
@@ -200,25 +197,41 @@ impl World {
 /// An outcome, or the text of the error.
 type Reply<T> = Result<T, String>;
 
-fn reply<T>(outcome: Result<T, UseCaseError>) -> Reply<T> {
-    outcome.map_err(|error| error.to_string())
+fn reserved(outcome: Result<Outcome, UseCaseError>) -> Reply<reserve::Outcome> {
+    match outcome {
+        Ok(Outcome::Reserve(outcome)) => Ok(outcome),
+        Ok(other) => panic!("another command's outcome: {other:?}"),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
-fn wish(order_id: OrderId, store_id: StoreId, sold: &[(ItemId, i64)]) -> reserve::Request {
-    reserve::Request {
+fn committed(outcome: Result<Outcome, UseCaseError>) -> Reply<commit::Outcome> {
+    match outcome {
+        Ok(Outcome::Commit(outcome)) => Ok(outcome),
+        Ok(other) => panic!("another command's outcome: {other:?}"),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn wish(order_id: OrderId, store_id: StoreId, sold: &[(ItemId, i64)]) -> Command {
+    Command::Reserve(reserve::Request {
         command_id: format!("{order_id}:reserve"),
         order_id,
         store_id,
         sold: sold.iter().copied().collect(),
         ttl: Duration::from_secs(60),
-    }
+    })
 }
 
-fn command(order_id: OrderId) -> commit::Request {
+fn to_commit(order_id: OrderId) -> commit::Request {
     commit::Request {
         order_id,
         command_id: format!("{order_id}:commit"),
     }
+}
+
+fn command(order_id: OrderId) -> Command {
+    Command::Commit(to_commit(order_id))
 }
 
 const fn is_reserved(reply: &Reply<reserve::Outcome>) -> bool {

@@ -145,6 +145,29 @@ async fn later_commits_of_a_batch_take_the_lots_that_earlier_ones_left() {
 }
 
 #[tokio::test]
+async fn one_batch_consumes_for_some_orders_and_reserves_for_others() {
+    let world = World::new().await;
+    let (store, dough) = (world.new_store(), world.product("dough").await);
+    let roll = world.item(&[(dough, 1)]).await;
+    world.receive((store, dough), 10, None).await;
+    let orders: Vec<OrderId> = (0..4).map(|_| world.new_order()).collect();
+    let ask = |n: usize, rolls| wish(orders[n], store, &[(roll, rolls)]);
+    assert!(world.reserve(&[ask(0, 6)]).await.iter().all(is_reserved));
+
+    let commands = [ask(1, 4), command(orders[0]), ask(2, 1), command(orders[3])];
+    let mut outcomes = world.work.work(&commands).await.unwrap().into_iter();
+    let mut next = || outcomes.next().unwrap();
+    assert!(is_reserved(&reserved(next())));
+    assert_eq!(committed(next()), Ok(commit::Outcome::Done));
+    // What was consumed was promised before, and frees nothing.
+    assert_eq!(shortages(&reserved(next())), [("dough".to_owned(), 1, 0)]);
+    assert_eq!(committed(next()), Ok(commit::Outcome::NotFound));
+    assert_eq!(world.balance((store, dough)).await, (4, 4));
+    assert_eq!(world.lots((store, dough)).await, [4]);
+    world.assert_books_agree().await;
+}
+
+#[tokio::test]
 async fn many_that_ran_out_are_freed_together_and_their_commits_refused() {
     let world = World::new().await;
     let (here, there) = (world.new_store(), world.new_store());

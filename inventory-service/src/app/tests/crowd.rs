@@ -48,7 +48,7 @@ impl Stage {
         }
     }
 
-    fn wish(&self, order: OrderId, n: usize) -> reserve::Request {
+    fn wish(&self, order: OrderId, n: usize) -> Command {
         let item = |n: usize| (self.items[n % self.items.len()], 1);
         wish(order, self.stores[n % 2], &[item(n), item(n * 3 + 1)])
     }
@@ -65,12 +65,16 @@ impl Stage {
                 .zip(&orders)
                 .map(|(n, order)| self.wish(*order, n + seed + round))
                 .collect();
-            world.reserve.work(&wishes).await?;
-            let commands: Vec<_> = orders[..5].iter().copied().map(command).collect();
-            world.commit.work(&commands).await?;
+            world.work.work(&wishes).await?;
+            // The next guests come while these orders are consumed.
+            let commands = orders[..5].iter().copied().map(command);
+            let next = world.new_order();
+            let commands = [self.wish(next, seed + round)].into_iter().chain(commands);
+            world.work.work(&commands.collect::<Vec<_>>()).await?;
+            release(&world.app, next, "release").await?;
             release(&world.app, orders[5], "release").await?;
             let mut tx = world.app.db.begin().await?;
-            let cancelled: Vec<_> = orders[3..5].iter().rev().copied().map(command).collect();
+            let cancelled: Vec<_> = orders[3..5].iter().rev().copied().map(to_commit).collect();
             restock_within(&mut tx, &world.app.clock, &cancelled).await?;
             tx.commit().await?;
         }
@@ -92,10 +96,10 @@ impl Stage {
 
     async fn ask(&self, orders: &[OrderId]) -> Result<(), UseCaseError> {
         let wishes = (0..).zip(orders).map(|(n, order)| self.wish(*order, n));
-        let wishes: Vec<reserve::Request> = wishes.collect();
-        let commands: Vec<commit::Request> = orders.iter().copied().map(command).collect();
-        self.world.reserve.work(&wishes).await?;
-        self.world.commit.work(&commands).await?;
+        let wishes: Vec<Command> = wishes.collect();
+        let commands: Vec<Command> = orders.iter().copied().map(command).collect();
+        self.world.work.work(&wishes).await?;
+        self.world.work.work(&commands).await?;
         Ok(())
     }
 
