@@ -12,7 +12,6 @@ use resilience::Deadline;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-use self::authorize::Authorizations;
 use self::steps::Steps;
 use crate::domain::policy::Policy;
 use crate::error::UseCaseError;
@@ -43,9 +42,7 @@ pub(crate) struct AppState {
     pub(crate) outbox: Outbox,
     pub(crate) provider: Arc<dyn PaymentProvider>,
     pub(crate) policy: Policy,
-    /// Authorizations that begin.
-    pub(crate) authorizations: Batcher<Authorizations>,
-    /// Payments that go on.
+    /// Payments that begin or go on.
     pub(crate) steps: Batcher<Steps>,
     /// Longest time spent on one command or request.
     pub(crate) max_call: Duration,

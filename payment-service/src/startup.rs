@@ -24,7 +24,6 @@ use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use crate::app::AppState;
-use crate::app::authorize::Authorizations;
 use crate::app::steps::{Desk, Steps};
 use crate::consumers::order_cancelled::RefundCancelledOrders;
 use crate::grpc::Commands;
@@ -173,7 +172,6 @@ fn app_state(common: &CommonSettings, own: &OwnSettings, db: &Db, clock: &Clock)
         outbox: desk.outbox.clone(),
         provider: Arc::new(Sandbox::new(db.clone(), clock.clone(), slow)),
         policy: desk.policy,
-        authorizations: Batcher::new(Authorizations(desk.clone())),
         steps: Batcher::new(Steps(desk)),
         max_call: Duration::from_millis(own.calls.max_duration_ms.get()),
         tasks: TaskTracker::new(),

@@ -1,8 +1,7 @@
 //! Sets the amount of an order aside; cash is taken at once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use ::store::{BatchResult, BatchWork};
 use common::ids::{IntentId, OrderId, StoreId};
 use common::money::Money;
 use common::time::Timestamp;
@@ -10,12 +9,12 @@ use common::time::Timestamp;
 use super::AppState;
 use super::drafts::{Cue, Drafts};
 use super::drive::{Patience, Progress, drive};
-use super::steps::Desk;
+use super::steps::{Desk, StepOf};
 use crate::domain::intent::{Intent, IntentState, Method};
 use crate::domain::payment::{Driver, Order, Payment, Plan, Report, Want};
 use crate::domain::token::Token;
 use crate::error::UseCaseError;
-use crate::store::payments::{self, Held};
+use crate::store::payments::Held;
 
 /// What is to be set aside.
 #[derive(Clone, Debug)]
@@ -54,7 +53,7 @@ pub(crate) async fn authorize(app: &AppState, request: Request) -> Result<Outcom
     let patience = Patience::Until(app.deadline());
     let worker = app.clone();
     app.finish(async move {
-        let begun = worker.authorizations.run(Begin::new(request));
+        let begun = worker.steps.run(StepOf::Begun(Begin::new(request)));
         let Some(progress) = begun.await? else {
             return Ok(Outcome::Voided);
         };
@@ -63,10 +62,6 @@ pub(crate) async fn authorize(app: &AppState, request: Request) -> Result<Outcom
     })
     .await
 }
-
-/// Stores intents and the intentions to ask the provider; those that come at the same time in one
-/// transaction. Answers `None` when the order was given up.
-pub(crate) struct Authorizations(pub(crate) Desk);
 
 /// What is to be set aside, and in whose name.
 pub(crate) struct Begin {
@@ -80,29 +75,14 @@ impl Begin {
         let cue = Cue::new(Report::Nothing, PLAN);
         Self { request, cue }
     }
-}
 
-impl BatchWork for Authorizations {
-    type Request = Begin;
-    type Answer = Option<Progress>;
-    type Error = UseCaseError;
-
-    async fn work(&self, requests: &[Begin]) -> BatchResult<Self> {
-        let now = self.0.clock.now();
-        let mut tx = self.0.db.begin().await?;
-        let orders = requests.iter().map(|begin| begin.request.order_id);
-        let orders: BTreeSet<_> = orders.collect();
-        let held = payments::lock_orders(&mut tx, &orders, now).await?;
-        let mut sheet = Sheet::of(held, &self.0, now);
-        let begun = requests.iter().map(|begin| sheet.begin(begin)).collect();
-        sheet.drafts.store(&mut tx, &self.0.outbox, now).await?;
-        tx.commit().await?;
-        Ok(begun)
+    pub(super) const fn order_id(&self) -> OrderId {
+        self.request.order_id
     }
 }
 
-/// The locked orders of a batch.
-struct Sheet<'a> {
+/// The locked orders of a batch for which an authorization is asked.
+pub(super) struct Sheet<'a> {
     desk: &'a Desk,
     now: Timestamp,
     /// Each with its latest intent.
@@ -111,7 +91,7 @@ struct Sheet<'a> {
 }
 
 impl<'a> Sheet<'a> {
-    fn of(held: BTreeMap<OrderId, Held>, desk: &'a Desk, now: Timestamp) -> Self {
+    pub(super) fn of(held: BTreeMap<OrderId, Held>, desk: &'a Desk, now: Timestamp) -> Self {
         let latest = |held: &Held| held.latest.as_ref().map(|payment| payment.intent.id);
         let orders = held
             .iter()
@@ -124,7 +104,16 @@ impl<'a> Sheet<'a> {
         }
     }
 
-    fn begin(&mut self, Begin { request, cue }: &Begin) -> Result<Option<Progress>, UseCaseError> {
+    /// What is to be stored.
+    pub(super) fn into_drafts(self) -> Drafts {
+        self.drafts
+    }
+
+    /// Takes the first step. Answers `None` when the order was given up.
+    pub(super) fn begin(
+        &mut self,
+        Begin { request, cue }: &Begin,
+    ) -> Result<Option<Progress>, UseCaseError> {
         let locked = self.orders.get_mut(&request.order_id);
         let (order, latest) = locked.ok_or_else(unlocked)?;
         if order.voided {

@@ -43,18 +43,22 @@ impl Cue {
 
 /// Payments by intent, and what is to be stored of them. A transaction that locked their orders
 /// advances them in the order of its requests, each from where the one before left it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Drafts(BTreeMap<IntentId, Draft>);
 
 impl Drafts {
     /// Takes up payments as they are stored.
     pub(crate) fn of(payments: impl IntoIterator<Item = Payment>) -> Self {
+        let mut drafts = Self::default();
+        drafts.take_up(payments);
+        drafts
+    }
+
+    /// Takes up more payments as they are stored.
+    pub(crate) fn take_up(&mut self, payments: impl IntoIterator<Item = Payment>) {
         let drafts = payments.into_iter().map(Draft::stored);
-        Self(
-            drafts
-                .map(|draft| (draft.payment.intent.id, draft))
-                .collect(),
-        )
+        let drafts = drafts.map(|draft| (draft.payment.intent.id, draft));
+        self.0.extend(drafts);
     }
 
     /// The payment of an intent as it is now.

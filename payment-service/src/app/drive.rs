@@ -90,7 +90,8 @@ pub(crate) async fn step(
     plan: Plan,
 ) -> Result<Progress, UseCaseError> {
     let cue = Cue::new(report, plan);
-    app.steps.run(StepOf { intent, cue }).await
+    let progress = app.steps.run(StepOf::Known(intent, cue)).await?;
+    progress.ok_or(UseCaseError::NotFound)
 }
 
 async fn send(

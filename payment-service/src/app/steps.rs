@@ -1,10 +1,13 @@
 //! Steps of payments, those that come at the same time in one transaction.
 
+use std::collections::BTreeSet;
+
 use ::store::{BatchResult, BatchWork, Db};
 use common::clock::Clock;
 use common::ids::IntentId;
 use messaging::Outbox;
 
+use super::authorize::{Begin, Sheet};
 use super::drafts::{Cue, Drafts};
 use super::drive::Progress;
 use crate::domain::policy::Policy;
@@ -20,34 +23,66 @@ pub(crate) struct Desk {
     pub(crate) policy: Policy,
 }
 
-/// Takes in what was learnt of payments, decides and stores what follows from it.
+/// Takes in what was asked and learnt, decides and stores what follows from it.
 pub(crate) struct Steps(pub(crate) Desk);
 
-/// A payment that is to go on.
-pub(crate) struct StepOf {
-    pub(crate) intent: IntentId,
-    pub(crate) cue: Cue,
+/// A step of a payment.
+pub(crate) enum StepOf {
+    /// The first one, which may begin the payment. Answered `None` when the order was given up.
+    Begun(Begin),
+    /// A later one.
+    Known(IntentId, Cue),
 }
 
 impl BatchWork for Steps {
     type Request = StepOf;
-    type Answer = Progress;
+    type Answer = Option<Progress>;
     type Error = UseCaseError;
 
+    /// One statement locks all known orders, in the order of their ids, so that no two transactions
+    /// wait for each other. Orders that are asked for once more are known too; they and the later
+    /// steps lock with different statements, and therefore go into two transactions.
     async fn work(&self, requests: &[StepOf]) -> BatchResult<Self> {
-        let Desk {
-            db, clock, outbox, ..
-        } = &self.0;
-        let now = clock.now();
+        let Desk { db, outbox, .. } = &self.0;
+        let now = self.0.clock.now();
+        let (begins, intents) = sort(requests);
         let mut tx = db.begin().await?;
-        let intents: Vec<_> = requests.iter().map(|request| request.intent).collect();
-        let mut drafts = Drafts::of(payments::lock_payments(&mut tx, &intents).await?);
-        let progress = requests
-            .iter()
-            .map(|request| drafts.advance(request.intent, &request.cue, &self.0.policy, now))
-            .collect();
+        let orders: BTreeSet<_> = begins.iter().map(|begin| begin.order_id()).collect();
+        let held = payments::lock_orders(&mut tx, &orders, now).await?;
+        let is_any_known = held.values().any(|held| held.is_known);
+        let mut sheet = Sheet::of(held, &self.0, now);
+        let begun: Vec<_> = begins.iter().map(|begin| sheet.begin(begin)).collect();
+        let mut drafts = sheet.into_drafts();
+        if is_any_known && !intents.is_empty() {
+            drafts.store(&mut tx, outbox, now).await?;
+            tx.commit().await?;
+            tx = db.begin().await?;
+            drafts = Drafts::default();
+        }
+        drafts.take_up(payments::lock_payments(&mut tx, &intents).await?);
+        let mut begun = begun.into_iter();
+        let progress = requests.iter().map(|request| match request {
+            StepOf::Begun(_) => begun.next().unwrap_or(Err(UseCaseError::NotFound)),
+            StepOf::Known(intent, cue) => {
+                let progress = drafts.advance(*intent, cue, &self.0.policy, now);
+                progress.map(Some)
+            }
+        });
+        let progress = progress.collect();
         drafts.store(&mut tx, outbox, now).await?;
         tx.commit().await?;
         Ok(progress)
     }
+}
+
+/// The first steps, and the intents of the later ones.
+fn sort(requests: &[StepOf]) -> (Vec<&Begin>, Vec<IntentId>) {
+    let (mut begins, mut intents) = (Vec::new(), Vec::new());
+    for request in requests {
+        match request {
+            StepOf::Begun(begin) => begins.push(begin),
+            StepOf::Known(intent, _) => intents.push(*intent),
+        }
+    }
+    (begins, intents)
 }

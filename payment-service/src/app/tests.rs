@@ -74,16 +74,18 @@ async fn transactions_over_the_same_orders_never_wait_for_each_other_in_a_circle
             for turn in 0..16 {
                 let nth = |i: usize| orders[(seed * 7 + turn * 5 + i * 11) % orders.len()];
                 let mine: Vec<_> = (0..16).map(nth).collect();
-                match (seed + turn) % 4 {
-                    0 => world.try_cancel(&mine[..3]).await?,
-                    1 => drop(
-                        world
-                            .authorizations
-                            .work(&world.authorizations_of(&mine))
-                            .await?,
-                    ),
-                    _ => drop(world.steps.work(&world.steps_of(&mine).await).await?),
-                }
+                let (first, later) = match (seed + turn) % 4 {
+                    0 => {
+                        world.try_cancel(&mine[..3]).await?;
+                        continue;
+                    }
+                    1 => mine.split_at(mine.len()),
+                    2 => mine.split_at(mine.len() / 2),
+                    _ => mine.split_at(0),
+                };
+                let mut steps = world.authorizations_of(first);
+                steps.extend(world.steps_of(later).await);
+                drop(world.steps.work(&steps).await?);
             }
             Ok::<_, UseCaseError>(())
         }

@@ -101,6 +101,8 @@ impl LockedRow {
 pub(crate) struct Held {
     /// The order.
     pub(crate) order: Order,
+    /// Whether it was remembered before.
+    pub(crate) is_known: bool,
     /// Its latest intent, with everything that was asked for it.
     pub(crate) latest: Option<Payment>,
 }
@@ -134,19 +136,14 @@ pub(crate) async fn lock_orders(
         known,
         "ORDER BY order_id"
     )?;
-    let locked = rows.into_iter().map(Order::from);
-    let all = new.iter().copied().map(Order::new).chain(locked);
-    let mut held: BTreeMap<_, _> = all
-        .map(|order| {
-            (
-                order.id,
-                Held {
-                    order,
-                    latest: None,
-                },
-            )
-        })
-        .collect();
+    let locked = rows.into_iter().map(|row| (Order::from(row), true));
+    let all = new.iter().map(|id| (Order::new(*id), false)).chain(locked);
+    let hold = |(order, is_known): (Order, bool)| Held {
+        order,
+        is_known,
+        latest: None,
+    };
+    let mut held: BTreeMap<_, _> = all.map(|locked| (locked.0.id, hold(locked))).collect();
     let intents = list_latest_intents(tx, &known).await?;
     let with_orders = intents.into_iter().filter_map(|intent| {
         let order = held.get(&intent.order_id)?.order;

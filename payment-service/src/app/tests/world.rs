@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use testkit::TestDatabase;
 use uuid::Uuid;
 
-use crate::app::authorize::{self, Authorizations, Begin};
+use crate::app::authorize::{self, Begin};
 use crate::app::drafts::Cue;
 use crate::app::drive::Progress;
 use crate::app::order_cancelled::orders_cancelled;
@@ -94,7 +94,6 @@ pub(super) enum Manner {
 
 pub(super) struct World {
     pub(super) clock: Clock,
-    pub(super) authorizations: Authorizations,
     pub(super) steps: Steps,
     manner: Manner,
     desk: Desk,
@@ -126,7 +125,6 @@ impl World {
             db,
         };
         Self {
-            authorizations: Authorizations(desk.clone()),
             steps: Steps(desk.clone()),
             store: StoreId::from_uuid(Uuid::nil()),
             clock,
@@ -138,26 +136,30 @@ impl World {
 
     /// Lets everybody have what they want; says what they were told.
     pub(super) async fn grant(&self, orders: &[OrderId], wishes: &[Wish]) -> Vec<String> {
+        let mut steps: Vec<_> = wishes
+            .iter()
+            .filter_map(|wish| self.begin(orders, wish))
+            .collect();
+        let begins = steps.len();
+        for wish in wishes {
+            steps.extend(self.step(orders, wish).await);
+        }
+        // A batch takes the first steps first, wherever they stand in it.
+        let later = steps.len() - begins;
+        if self.manner == Manner::Together {
+            steps.rotate_left(begins);
+        }
         let mut told = Vec::new();
-        let begin = wishes.iter().filter_map(|wish| self.begin(orders, wish));
-        for requests in self.cut(&begin.collect::<Vec<_>>()) {
-            let answers = self.authorizations.work(requests).await.unwrap();
-            told.extend(answers.iter().map(|begun| match begun {
+        for requests in self.cut(&steps) {
+            let answers = self.steps.work(requests).await.unwrap();
+            told.extend(answers.iter().map(|made| match made {
                 Ok(Some(progress)) => summary(progress),
                 Ok(None) => "given up".to_owned(),
                 Err(error) => format!("{error:?}"),
             }));
         }
-        let mut steps = Vec::new();
-        for wish in wishes {
-            steps.extend(self.step(orders, wish).await);
-        }
-        for requests in self.cut(&steps) {
-            let answers = self.steps.work(requests).await.unwrap();
-            told.extend(answers.iter().map(|made| match made {
-                Ok(progress) => summary(progress),
-                Err(error) => format!("{error:?}"),
-            }));
+        if self.manner == Manner::Together {
+            told.rotate_left(later);
         }
         told
     }
@@ -169,7 +171,7 @@ impl World {
         }
     }
 
-    fn begin(&self, orders: &[OrderId], wish: &Wish) -> Option<Begin> {
+    fn begin(&self, orders: &[OrderId], wish: &Wish) -> Option<StepOf> {
         let Action::Authorize {
             command,
             cash,
@@ -180,14 +182,14 @@ impl World {
         };
         let method = if cash { Method::Cash } else { Method::Card };
         let token = (!cash).then(|| "tok_ok".parse().unwrap());
-        Some(Begin::new(authorize::Request {
+        Some(StepOf::Begun(Begin::new(authorize::Request {
             command_id: format!("command-{command}"),
             order_id: orders[wish.order],
             store_id: self.store,
             amount: Money::new(1_000 + i64::from(other_terms), "USD".parse().unwrap()),
             method,
             token,
-        }))
+        })))
     }
 
     async fn step(&self, orders: &[OrderId], wish: &Wish) -> Option<StepOf> {
@@ -216,7 +218,7 @@ impl World {
         };
         let report = report(news, open, operations.first());
         let cue = Cue::new(report, plan);
-        Some(StepOf { intent, cue })
+        Some(StepOf::Known(intent, cue))
     }
 
     async fn latest(&self, order: OrderId) -> (IntentId, Vec<Operation>) {
@@ -253,7 +255,7 @@ impl World {
     }
 
     /// One authorization for each of these orders.
-    pub(super) fn authorizations_of(&self, orders: &[OrderId]) -> Vec<Begin> {
+    pub(super) fn authorizations_of(&self, orders: &[OrderId]) -> Vec<StepOf> {
         let action = Action::Authorize {
             command: 0,
             cash: false,
