@@ -26,7 +26,7 @@ const BACKOFF: BackoffParams = BackoffParams {
 /// A short wait lets the events of concurrent commits travel together: the first after a calm, and
 /// those of a steady stream, where each delivery costs several round trips.
 const LINGER: Duration = Duration::from_millis(5);
-const STREAM_LINGER: Duration = Duration::from_millis(25);
+const STREAM_LINGER: Duration = Duration::from_millis(50);
 /// Where a batch is cut, unless its first event alone is larger.
 const MAX_BATCH_BYTES: usize = 2 << 20;
 /// How often a relay that does not lead tries to.
