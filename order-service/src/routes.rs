@@ -1,7 +1,7 @@
 //! The whole route list.
 
 use actix_web::web;
-use utoipa_actix_web::service_config::ServiceConfig;
+use common::server::ServiceConfig;
 
 use crate::app::AppState;
 

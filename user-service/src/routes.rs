@@ -1,10 +1,10 @@
 //! The whole route list.
 
 use actix_web::web;
+use common::server::ServiceConfig;
 use common::settings::Profile;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, InfoBuilder, OpenApi, OpenApiBuilder};
-use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::state::AppState;
 

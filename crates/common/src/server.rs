@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::body::MessageBody;
@@ -14,8 +15,7 @@ use actix_web::middleware::{Next, from_fn};
 use actix_web::{App, Error, HttpResponse, HttpServer, ResponseError, web};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use utoipa_actix_web::AppExt;
-use utoipa_actix_web::service_config::ServiceConfig;
+use tokio::sync::OnceCell;
 
 use crate::auth::TokenVerifier;
 use crate::context::{Origin, REQUEST_ID_HEADER, RequestContext};
@@ -24,6 +24,10 @@ use crate::health::{self, Health};
 use crate::settings::ServerSettings;
 use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;
+
+mod service_config;
+
+pub use service_config::ServiceConfig;
 
 /// Longest time that a farewell may take.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -118,14 +122,13 @@ where
     let metrics = Metrics::install();
     tokio::spawn(metrics.clone().run_upkeep());
 
+    let document = Arc::new(OnceCell::new());
     let server = HttpServer::new(move || {
-        let (app, openapi) = App::new()
-            .into_utoipa_app()
-            .openapi(parts.openapi.clone())
-            .configure(|config| routes(config))
-            .split_for_parts();
-        let document = openapi.to_json().unwrap_or_default();
-        app.app_data(web::Data::new(parts.verifier.clone()))
+        let (head, described) = (parts.openapi.clone(), routes.clone());
+        let document = Arc::clone(&document);
+        App::new()
+            .configure(|config| routes(&mut ServiceConfig::new(config)))
+            .app_data(web::Data::new(parts.verifier.clone()))
             .app_data(web::Data::new(parts.health.clone()))
             .app_data(web::Data::new(metrics.clone()))
             .route("/health", web::get().to(health::health))
@@ -133,7 +136,9 @@ where
             .route("/metrics", web::get().to(serve_metrics))
             .route(
                 "/openapi.json",
-                web::get().to(move || serve_document(document.clone())),
+                web::get().to(move || {
+                    serve_document(Arc::clone(&document), head.clone(), described.clone())
+                }),
             )
             .default_service(web::to(not_found))
             .wrap(from_fn(observe))
@@ -170,12 +175,24 @@ async fn serve_metrics(metrics: web::Data<Metrics>) -> HttpResponse {
         .body(metrics.render())
 }
 
-fn serve_document(document: String) -> impl Future<Output = HttpResponse> {
-    std::future::ready(
-        HttpResponse::Ok()
-            .content_type("application/json")
-            .body(document),
-    )
+/// The document is made when it is asked for, in a thread that gives the memory back.
+async fn serve_document<F>(
+    document: Arc<OnceCell<web::Bytes>>,
+    head: utoipa::openapi::OpenApi,
+    routes: F,
+) -> Result<HttpResponse, ApiError>
+where
+    F: Fn(&mut ServiceConfig<'_>) + Send + 'static,
+{
+    let describe = || async {
+        let described = tokio::task::spawn_blocking(move || service_config::describe(head, routes));
+        let json = described.await.map_err(ApiError::internal)?;
+        Ok::<_, ApiError>(web::Bytes::from(json.map_err(ApiError::internal)?))
+    };
+    let json = document.get_or_try_init(describe).await?.clone();
+    Ok(HttpResponse::Ok()
+        .content_type("application/json")
+        .body(json))
 }
 
 /// Around every request: its context, one log line, metrics, and a problem instead of a panic.

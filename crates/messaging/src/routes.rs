@@ -7,8 +7,8 @@ use common::error::{ApiError, Problem};
 use common::extract::{Check, Faults, PathId, ValidQuery, read_body, require_json};
 use common::ids::EventId;
 use common::page::{Page, check_limit, limit_or_default};
+use common::server::ServiceConfig;
 use serde::{Deserialize, Serialize};
-use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::parked::{self, ParkedOut};
 use crate::transport::http::{EventResult, Results};

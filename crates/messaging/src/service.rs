@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use common::clock::Clock;
+use common::server::ServiceConfig;
 use common::settings::{EventsSettings, Neighbours};
 use common::shutdown::Shutdown;
 use contracts::services::ServiceName;
@@ -11,7 +12,6 @@ use resilience::{HttpClient, InvalidParams};
 use secrecy::ExposeSecret;
 use store::Db;
 use tokio::task::JoinSet;
-use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::backlog::Backlog;
 use crate::intake::Intake;

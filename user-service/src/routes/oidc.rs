@@ -17,7 +17,7 @@ mod token;
 mod userinfo;
 
 use actix_web::web;
-use utoipa_actix_web::service_config::ServiceConfig;
+use common::server::ServiceConfig;
 
 /// Registers every route.
 #[expect(

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use common::auth::{TokenSource, TokenSourceError};
 use common::clock::Clock;
 use common::ids::{OrderId, StoreId};
+use common::server::ServiceConfig;
 use common::settings::{EventsSettings, Neighbours};
 use common::shutdown::Shutdown;
 use contracts::EventPayload;
@@ -24,7 +25,6 @@ use store::{Db, Migrator, Tx};
 use testkit::{ApiClient, TestDatabase, TestIdentity, assert_outbox_empty, wait_until};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use utoipa_actix_web::service_config::ServiceConfig;
 
 /// Tries before an event is parked.
 pub(crate) const MAX_ATTEMPTS: u32 = 3;

@@ -8,11 +8,11 @@ use common::error::ApiError;
 use common::extract::{Check, Faults, PathId, Valid, ValidQuery};
 use common::health::Health;
 use common::ids::{OrderId, StoreId};
+use common::server::ServiceConfig;
 use common::server::{RunningServer, ServerParts, describe};
 use common::settings::ServerSettings;
 use serde::Deserialize;
 use serde_json::json;
-use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::*;
 
