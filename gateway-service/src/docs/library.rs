@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::shutdown::Shutdown;
-use serde_json::Value;
+use serde::de::IgnoredAny;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use utoipa::OpenApi as _;
 
@@ -22,6 +23,7 @@ use crate::status::{Board, OwnApi};
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A service's document and the incarnation it was read from.
+#[derive(Clone)]
 struct Volume {
     incarnation: u64,
     text: Bytes,
@@ -81,7 +83,7 @@ pub(crate) async fn keep(gateway: Arc<Gateway>, settings: DocsSettings, shutdown
 async fn refresh(
     volumes: &mut BTreeMap<String, Volume>,
     board: &Board,
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     settings: &DocsSettings,
 ) -> bool {
     let healthy = board.healthy();
@@ -104,10 +106,14 @@ async fn refresh(
         }
     }
     if changed {
-        let document = join(volumes, |path, service| {
-            gateway.routes.leads_to(path, service)
+        let (volumes, gateway) = (volumes.clone(), Arc::clone(gateway));
+        // In a thread of its own, which gives the memory back: joined documents are many small
+        // pieces between which those of others would come to lie.
+        let joined = spawn_blocking(move || {
+            let leads_to = |path: &str, service: &str| gateway.routes.leads_to(path, service);
+            gateway.local.library.replace(join(&volumes, leads_to));
         });
-        gateway.local.library.replace(document);
+        complete &= joined.await.is_ok();
     }
     complete
 }
@@ -118,7 +124,9 @@ async fn read(service: &Service, settings: &DocsSettings) -> Option<Bytes> {
     let (address, max_bytes) = (instance.address(), settings.max_body_bytes);
     let fetched = fetch(address, "/openapi.json", wait, max_bytes).await;
     let fault = match fetched {
-        Ok(Fetched { status: 200, body }) if serde_json::from_slice::<Value>(&body).is_ok() => {
+        Ok(Fetched { status: 200, body })
+            if serde_json::from_slice::<IgnoredAny>(&body).is_ok() =>
+        {
             return Some(body);
         }
         Ok(Fetched { status, .. }) => format!("status {status}, or no JSON"),

@@ -10,6 +10,14 @@ use tokio::process::{Child, ChildStdin, Command};
 
 use super::logs::ServiceLog;
 
+/// What the allocator of the GNU C library is told (mallopt(3)), unless the environment says
+/// otherwise. A service starts with far more work than it does when it is idle; with few arenas and
+/// a fixed threshold, the memory of the start goes back to the system. Other libraries ignore it.
+const ALLOCATOR: [(&str, &str); 2] = [
+    ("MALLOC_ARENA_MAX", "2"),
+    ("MALLOC_TRIM_THRESHOLD_", "131072"),
+];
+
 /// From the documentation of `CreateProcess`.
 #[cfg(windows)]
 const CREATE_NEW_PROCESS_GROUP: u32 = 0x0000_0200;
@@ -55,6 +63,11 @@ impl Process {
         command.env(PARENT_PIPE_VARIABLE, "1");
         // Its output goes to a file (https://no-color.org).
         command.env("NO_COLOR", "1");
+        for (name, value) in ALLOCATOR {
+            if std::env::var_os(name).is_none() {
+                command.env(name, value);
+            }
+        }
         command.envs(spec.set.iter().map(|(name, value)| (name, value)));
         #[cfg(unix)]
         command.process_group(0);
