@@ -10,13 +10,10 @@ use tokio::process::{Child, ChildStdin, Command};
 
 use super::logs::ServiceLog;
 
-/// What the allocator of the GNU C library is told (mallopt(3)), unless the environment says
-/// otherwise. A service starts with far more work than it does when it is idle; with few arenas and
-/// a fixed threshold, the memory of the start goes back to the system. Other libraries ignore it.
-const ALLOCATOR: [(&str, &str); 2] = [
-    ("MALLOC_ARENA_MAX", "2"),
-    ("MALLOC_TRIM_THRESHOLD_", "131072"),
-];
+/// When the allocator of the GNU C library gives free memory back, in bytes (mallopt(3)): its
+/// default, which it would raise to megabytes at the first large block. A service starts with far more
+/// work than it does when it is idle. Other libraries ignore it.
+const TRIM_THRESHOLD: (&str, &str) = ("MALLOC_TRIM_THRESHOLD_", "131072");
 
 /// From the documentation of `CreateProcess`.
 #[cfg(windows)]
@@ -63,10 +60,8 @@ impl Process {
         command.env(PARENT_PIPE_VARIABLE, "1");
         // Its output goes to a file (https://no-color.org).
         command.env("NO_COLOR", "1");
-        for (name, value) in ALLOCATOR {
-            if std::env::var_os(name).is_none() {
-                command.env(name, value);
-            }
+        if std::env::var_os(TRIM_THRESHOLD.0).is_none() {
+            command.env(TRIM_THRESHOLD.0, TRIM_THRESHOLD.1);
         }
         command.envs(spec.set.iter().map(|(name, value)| (name, value)));
         #[cfg(unix)]
