@@ -2,8 +2,8 @@
 //! with a list.
 //!
 //! Chunks have round lengths: whatever the number of rows, an insert has at most forty different
-//! statement texts and a list at most eight, so each stays prepared on its connection. 128 rows of
-//! at most 255 columns stay below the parameter limits of SQLite (32766) and PostgreSQL (65535).
+//! statement texts and a list at most eight, few enough for most to stay prepared on a connection. 128
+//! rows of at most 255 columns stay below the parameter limits of SQLite (32766) and PostgreSQL (65535).
 
 use std::fmt::Write;
 
