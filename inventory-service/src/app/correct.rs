@@ -57,6 +57,9 @@ pub(crate) async fn count(
 ) -> Result<Counted, UseCaseError> {
     let known = catalog::find_product(tx, product).await?;
     known.ok_or(UseCaseError::UnknownProduct(product))?;
+    // Of a product that never came in there is no balance that could be locked: two first counts
+    // would both find their surplus.
+    ledger::add_received(tx, store, product, 0).await?;
     let balance = ledger::lock_balance(tx, (store, product)).await?;
     let difference = counted - balance.on_hand;
     if counted < balance.reserved {

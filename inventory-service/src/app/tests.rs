@@ -1,6 +1,7 @@
 //! The use cases against a database, with batches as large as a test wants them.
 
 mod batches;
+mod counts;
 mod crowd;
 mod one_by_one;
 
