@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgHasArrayType, PgTypeInfo};
 use sqlx::{Database, Decode, Encode, Type};
 
 /// A currency by its ISO 4217 alphabetic code, such as `KRW` or `USD`.
@@ -86,6 +87,12 @@ where
 
     fn compatible(info: &DB::TypeInfo) -> bool {
         <str as Type<DB>>::compatible(info)
+    }
+}
+
+impl PgHasArrayType for Currency {
+    fn array_type_info() -> PgTypeInfo {
+        <&str as PgHasArrayType>::array_type_info()
     }
 }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::types::Oid;
-use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo, PgValueFormat, PgValueRef};
+use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueFormat, PgValueRef};
 use sqlx::sqlite::{SqliteArgumentsBuffer, SqliteTypeInfo, SqliteValueRef};
 use sqlx::{Decode, Encode, Postgres, Sqlite, Type};
 
@@ -20,7 +20,9 @@ use sqlx::{Decode, Encode, Postgres, Sqlite, Type};
 const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 /// Object ids of the built-in types, `pg_type.dat` of PostgreSQL.
 const OID_TIMESTAMPTZ: Oid = Oid(1184);
+const OID_TIMESTAMPTZ_ARRAY: Oid = Oid(1185);
 const OID_DATE: Oid = Oid(1082);
+const OID_DATE_ARRAY: Oid = Oid(1182);
 
 /// An instant, in microseconds since the Unix epoch, UTC. Sent as RFC 3339 with `Z`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -139,6 +141,12 @@ impl Type<Postgres> for Timestamp {
     }
 }
 
+impl PgHasArrayType for Timestamp {
+    fn array_type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(OID_TIMESTAMPTZ_ARRAY)
+    }
+}
+
 impl Encode<'_, Postgres> for Timestamp {
     fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
         Encode::<Postgres>::encode_by_ref(&(self.0.saturating_sub(POSTGRES_EPOCH_MICROS)), buffer)
@@ -241,6 +249,12 @@ impl<'de> Deserialize<'de> for CivilDate {
 impl Type<Postgres> for CivilDate {
     fn type_info() -> PgTypeInfo {
         PgTypeInfo::with_oid(OID_DATE)
+    }
+}
+
+impl PgHasArrayType for CivilDate {
+    fn array_type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(OID_DATE_ARRAY)
     }
 }
 

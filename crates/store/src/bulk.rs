@@ -1,9 +1,13 @@
 //! How many rows become few statements, for [`insert_many!`](crate::insert_many) and the macros
 //! with a list.
 //!
-//! Chunks have round lengths: whatever the number of rows, an insert has at most forty different
-//! statement texts and a list at most eight, few enough for most to stay prepared on a connection. 128
-//! rows of at most 255 columns stay below the parameter limits of SQLite (32766) and PostgreSQL (65535).
+//! PostgreSQL takes an array for each column: one statement text whatever the number of rows, parsed
+//! and planned once for each connection.
+//!
+//! SQLite takes the rows as a list of values, in chunks of round lengths: whatever the number of
+//! rows, an insert has at most forty different statement texts and a list at most eight, few enough
+//! for most to stay prepared on a connection. 128 rows of at most 255 columns stay below SQLite's
+//! limit of 32766 parameters.
 
 use std::fmt::Write;
 
@@ -13,6 +17,8 @@ const MAX_ROWS: usize = 128;
 const MAX_COLUMNS: usize = 255;
 /// Of the length of a chunk.
 const SIGNIFICANT_BITS: u32 = 4;
+/// Elements of an array at most. A longer one would be built here, and kept there, whole.
+const MAX_ELEMENTS: usize = 4096;
 
 /// The constant parts of a multi-row insert.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +29,8 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// An insert of `columns.len()` values for each row. Refuses more than 255 at compile time.
+    /// A statement of `columns.len()` values for each row, between `insert` and `tail`. Refuses more
+    /// than 255 at compile time.
     #[must_use]
     pub const fn new(insert: &'static str, columns: &[&str], tail: &'static str) -> Self {
         assert!(
@@ -37,9 +44,10 @@ impl Shape {
         }
     }
 
-    /// The statement for `rows` rows on the engine `E`. It is made of literals and placeholders only.
+    /// The statement for `rows` rows as a list of values. It is made of literals and placeholders
+    /// only.
     #[must_use]
-    pub fn statement<E: Placeholders>(&self, rows: usize) -> AssertSqlSafe<String> {
+    pub fn values(&self, rows: usize) -> AssertSqlSafe<String> {
         let mut sql = format!("{} VALUES ", self.insert);
         for row in 0..rows {
             for column in 0..self.columns {
@@ -49,35 +57,36 @@ impl Shape {
                     _ => ", ",
                 };
                 sql.push_str(before);
-                E::push(&mut sql, row * self.columns + column + 1);
+                // To SQLite `$1` is a name, which it looks for among all names whenever a value is
+                // bound.
+                sql.push('?');
             }
         }
         sql.push_str(") ");
         sql.push_str(self.tail);
         AssertSqlSafe(sql)
     }
-}
 
-/// How an engine likes the placeholders of a long statement.
-pub trait Placeholders {
-    /// Adds the placeholder with this number, from 1. All before it were added.
-    fn push(sql: &mut String, number: usize);
-}
-
-impl Placeholders for sqlx::Postgres {
-    fn push(sql: &mut String, number: usize) {
-        write!(sql, "${number}").expect("a String takes every write");
+    /// The statement for rows given as one array for each column. The columns have the names of
+    /// a list of values, `column1`, `column2` and so on.
+    #[must_use]
+    pub fn arrays(&self) -> AssertSqlSafe<String> {
+        let listed = |prefix: &str| {
+            let each = (1..=self.columns).map(|column| format!("{prefix}{column}"));
+            each.collect::<Vec<_>>().join(", ")
+        };
+        AssertSqlSafe(format!(
+            "{} SELECT * FROM UNNEST({}) AS list ({}) {}",
+            self.insert,
+            listed("$"),
+            listed("column"),
+            self.tail
+        ))
     }
 }
 
-impl Placeholders for sqlx::Sqlite {
-    /// To SQLite `$1` is a name, which it looks for among all names whenever a value is bound.
-    fn push(sql: &mut String, _number: usize) {
-        sql.push('?');
-    }
-}
-
-/// A statement with `length` placeholders in brackets before its `tail`, after those of `arguments`.
+/// A statement that ends in `IN`, with `length` placeholders in brackets before its `tail`, after
+/// those of `arguments`.
 #[must_use]
 pub fn list(
     (sql, tail): (&'static str, &'static str),
@@ -92,6 +101,19 @@ pub fn list(
     sql.push_str(") ");
     sql.push_str(tail);
     AssertSqlSafe(sql)
+}
+
+/// A statement that ends in `IN`, asking for any element of an array instead, which follows
+/// `arguments`.
+#[must_use]
+pub fn any((sql, tail): (&'static str, &'static str), arguments: &[&str]) -> AssertSqlSafe<String> {
+    let sql = sql.strip_suffix("IN").unwrap_or(sql);
+    AssertSqlSafe(format!("{sql}= ANY(${}) {tail}", arguments.len() + 1))
+}
+
+/// Cuts rows, or values that are looked up, into arrays.
+pub fn arrays<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
+    rows.chunks(MAX_ELEMENTS)
 }
 
 /// Cuts rows into chunks of round lengths, longest first: up to 15 rows are one chunk, and of more
@@ -165,19 +187,27 @@ mod tests {
     }
 
     #[test]
-    fn placeholders_count_through_the_rows() {
+    fn an_array_takes_the_place_of_a_list() {
+        let text = ("SELECT a FROM t WHERE a = $1 AND b IN", "ORDER BY b");
+        let expected = "SELECT a FROM t WHERE a = $1 AND b = ANY($2) ORDER BY b";
+        assert_eq!(any(text, &["a"]).0, expected);
+    }
+
+    #[test]
+    fn rows_become_a_list_of_values_or_an_array_for_each_column() {
         let shape = Shape::new(
             "INSERT INTO t (a, b)",
             &["a", "b"],
             "ON CONFLICT DO NOTHING",
         );
         assert_eq!(
-            shape.statement::<sqlx::Postgres>(2).0,
-            "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4) ON CONFLICT DO NOTHING"
+            shape.values(2).0,
+            "INSERT INTO t (a, b) VALUES (?, ?), (?, ?) ON CONFLICT DO NOTHING"
         );
         assert_eq!(
-            shape.statement::<sqlx::Sqlite>(2).0,
-            "INSERT INTO t (a, b) VALUES (?, ?), (?, ?) ON CONFLICT DO NOTHING"
+            shape.arrays().0,
+            "INSERT INTO t (a, b) SELECT * FROM UNNEST($1, $2) AS list (column1, column2) \
+             ON CONFLICT DO NOTHING"
         );
     }
 }

@@ -94,10 +94,10 @@ macro_rules! insert_many {
     ($tx:expr, $insert:literal, $rows:expr, |$row:pat_param| [$($value:expr),+ $(,)?], $tail:literal $(,)?) => {
         match $tx.engine() {
             $crate::Engine::Sqlite(connection) => $crate::__execute_rows!(
-                $crate::sqlx::Sqlite, connection, chunks, $insert, $rows, |$row| [$($value),+], $tail
+                connection, chunks, $insert, $rows, |$row| [$($value),+], $tail
             ),
-            $crate::Engine::Postgres(connection) => $crate::__execute_rows!(
-                $crate::sqlx::Postgres, connection, chunks, $insert, $rows, |$row| [$($value),+], $tail
+            $crate::Engine::Postgres(connection) => $crate::__execute_columns!(
+                connection, $insert, $rows, |$row| [$($value),+], $tail
             ),
         }
     };
@@ -111,11 +111,11 @@ macro_rules! insert_many_returning {
     ($tx:expr, $row_type:ty, $insert:literal, $rows:expr, |$row:pat_param| [$($value:expr),+ $(,)?], $tail:literal $(,)?) => {
         match $tx.engine() {
             $crate::Engine::Sqlite(connection) => $crate::__fetch_rows!(
-                $crate::sqlx::Sqlite, connection, chunks, $row_type, $insert, $rows,
+                connection, chunks, $row_type, $insert, $rows,
                 |$row| [$($value),+], $tail
             ),
-            $crate::Engine::Postgres(connection) => $crate::__fetch_rows!(
-                $crate::sqlx::Postgres, connection, chunks, $row_type, $insert, $rows,
+            $crate::Engine::Postgres(connection) => $crate::__fetch_columns!(
+                connection, $row_type, $insert, $rows,
                 |$row| [$($value),+], $tail
             ),
         }
@@ -126,18 +126,18 @@ macro_rules! insert_many_returning {
 /// `update_many!(tx, "UPDATE t SET a = t.a + new.column2", rows, |row| [row.id, row.a],
 /// "WHERE t.id = new.column1")`.
 ///
-/// Both engines call the columns of a list of values `column1`, `column2` and so on. No two rows
-/// may change the same row: only one of them would.
+/// The columns of the new values are called `column1`, `column2` and so on. No two rows may change
+/// the same row: only one of them would.
 #[macro_export]
 macro_rules! update_many {
     ($tx:expr, $update:literal, $rows:expr, |$row:pat_param| [$($value:expr),+ $(,)?], $where:literal $(,)?) => {
         match $tx.engine() {
             $crate::Engine::Sqlite(connection) => $crate::__execute_rows!(
-                $crate::sqlx::Sqlite, connection, lists, concat!($update, " FROM ("), $rows,
+                connection, lists, concat!($update, " FROM ("), $rows,
                 |$row| [$($value),+], concat!(") AS new ", $where)
             ),
-            $crate::Engine::Postgres(connection) => $crate::__execute_rows!(
-                $crate::sqlx::Postgres, connection, lists, concat!($update, " FROM ("), $rows,
+            $crate::Engine::Postgres(connection) => $crate::__execute_columns!(
+                connection, concat!($update, " FROM ("), $rows,
                 |$row| [$($value),+], concat!(") AS new ", $where)
             ),
         }
@@ -151,11 +151,11 @@ macro_rules! update_many_returning {
     ($tx:expr, $row_type:ty, $update:literal, $rows:expr, |$row:pat_param| [$($value:expr),+ $(,)?], $where:literal $(,)?) => {
         match $tx.engine() {
             $crate::Engine::Sqlite(connection) => $crate::__fetch_rows!(
-                $crate::sqlx::Sqlite, connection, lists, $row_type, concat!($update, " FROM ("),
+                connection, lists, $row_type, concat!($update, " FROM ("),
                 $rows, |$row| [$($value),+], concat!(") AS new ", $where)
             ),
-            $crate::Engine::Postgres(connection) => $crate::__fetch_rows!(
-                $crate::sqlx::Postgres, connection, lists, $row_type, concat!($update, " FROM ("),
+            $crate::Engine::Postgres(connection) => $crate::__fetch_columns!(
+                connection, $row_type, concat!($update, " FROM ("),
                 $rows, |$row| [$($value),+], concat!(") AS new ", $where)
             ),
         }
@@ -216,22 +216,25 @@ macro_rules! execute_in {
     ($tx:expr, $sql:literal, $values:expr $(, $arg:expr)* $(,)?) => {
         async {
             let mut changed = 0;
-            for chunk in $crate::bulk::lists(::std::convert::AsRef::<[_]>::as_ref(&$values)) {
-                let sql = || $crate::bulk::list(($sql, ""), &[$(stringify!($arg)),*], chunk.len());
-                changed += match $tx.engine() {
-                    $crate::Engine::Sqlite(connection) => {
-                        let query = $crate::sqlx::query::<$crate::sqlx::Sqlite>(sql());
+            let values = ::std::convert::AsRef::<[_]>::as_ref(&$values);
+            match $tx.engine() {
+                $crate::Engine::Sqlite(connection) => {
+                    for chunk in $crate::bulk::lists(values) {
+                        let sql = $crate::bulk::list(($sql, ""), &[$(stringify!($arg)),*], chunk.len());
+                        let query = $crate::sqlx::query::<$crate::sqlx::Sqlite>(sql);
                         let query = query$(.bind($arg))*;
                         let query = chunk.into_iter().fold(query, |query, value| query.bind(value));
-                        query.execute(connection).await?.rows_affected()
+                        changed += query.execute(&mut *connection).await?.rows_affected();
                     }
-                    $crate::Engine::Postgres(connection) => {
-                        let query = $crate::sqlx::query::<$crate::sqlx::Postgres>(sql());
-                        let query = query$(.bind($arg))*;
-                        let query = chunk.into_iter().fold(query, |query, value| query.bind(value));
-                        query.execute(connection).await?.rows_affected()
+                }
+                $crate::Engine::Postgres(connection) => {
+                    for chunk in $crate::bulk::arrays(values) {
+                        let sql = $crate::bulk::any(($sql, ""), &[$(stringify!($arg)),*]);
+                        let query = $crate::sqlx::query::<$crate::sqlx::Postgres>(sql);
+                        let query = query$(.bind($arg))*.bind(chunk);
+                        changed += query.execute(&mut *connection).await?.rows_affected();
                     }
-                };
+                }
             }
             ::std::result::Result::<u64, $crate::StoreError>::Ok(changed)
         }
@@ -267,22 +270,25 @@ macro_rules! __fetch_in {
     ($tx:expr, $row:ty, [$sqlite:expr, $postgres:expr], $values:expr $(, $arg:expr)*) => {
         async {
             let mut rows: ::std::vec::Vec<$row> = ::std::vec::Vec::new();
-            for chunk in $crate::bulk::lists(::std::convert::AsRef::<[_]>::as_ref(&$values)) {
-                let sql = |text| $crate::bulk::list(text, &[$(stringify!($arg)),*], chunk.len());
-                rows.extend(match $tx.engine() {
-                    $crate::Engine::Sqlite(connection) => {
-                        let query = $crate::sqlx::query_as::<$crate::sqlx::Sqlite, $row>(sql($sqlite));
+            let values = ::std::convert::AsRef::<[_]>::as_ref(&$values);
+            match $tx.engine() {
+                $crate::Engine::Sqlite(connection) => {
+                    for chunk in $crate::bulk::lists(values) {
+                        let sql = $crate::bulk::list($sqlite, &[$(stringify!($arg)),*], chunk.len());
+                        let query = $crate::sqlx::query_as::<$crate::sqlx::Sqlite, $row>(sql);
                         let query = query$(.bind($arg))*;
                         let query = chunk.into_iter().fold(query, |query, value| query.bind(value));
-                        query.fetch_all(connection).await?
+                        rows.extend(query.fetch_all(&mut *connection).await?);
                     }
-                    $crate::Engine::Postgres(connection) => {
-                        let query = $crate::sqlx::query_as::<$crate::sqlx::Postgres, $row>(sql($postgres));
-                        let query = query$(.bind($arg))*;
-                        let query = chunk.into_iter().fold(query, |query, value| query.bind(value));
-                        query.fetch_all(connection).await?
+                }
+                $crate::Engine::Postgres(connection) => {
+                    for chunk in $crate::bulk::arrays(values) {
+                        let sql = $crate::bulk::any($postgres, &[$(stringify!($arg)),*]);
+                        let query = $crate::sqlx::query_as::<$crate::sqlx::Postgres, $row>(sql);
+                        let query = query$(.bind($arg))*.bind(chunk);
+                        rows.extend(query.fetch_all(&mut *connection).await?);
                     }
-                });
+                }
             }
             ::std::result::Result::<_, $crate::StoreError>::Ok(rows)
         }
@@ -297,26 +303,28 @@ macro_rules! __fetch_in_rows {
     ($tx:expr, $row_type:ty, $sql:literal, $rows:expr, |$row:pat_param| [$($value:expr),+], [$sqlite:expr, $postgres:expr]) => {
         match $tx.engine() {
             $crate::Engine::Sqlite(connection) => $crate::__fetch_rows!(
-                $crate::sqlx::Sqlite, connection, lists, $row_type, concat!($sql, " (SELECT * FROM ("), $rows,
+                connection, lists, $row_type, concat!($sql, " (SELECT * FROM ("), $rows,
                 |$row| [$($value),+], concat!(") AS wanted) ", $sqlite)
             ),
-            $crate::Engine::Postgres(connection) => $crate::__fetch_rows!(
-                $crate::sqlx::Postgres, connection, lists, $row_type, concat!($sql, " (SELECT * FROM ("), $rows,
+            $crate::Engine::Postgres(connection) => $crate::__fetch_columns!(
+                connection, $row_type, concat!($sql, " (SELECT * FROM ("), $rows,
                 |$row| [$($value),+], concat!(") AS wanted) ", $postgres)
             ),
         }
     };
 }
 
+/// SQLite's way to take rows: lists of values.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __execute_rows {
-    ($engine:ty, $connection:ident, $cut:ident, $sql:expr, $rows:expr, |$row:pat_param| [$($value:expr),+], $tail:expr) => {
+    ($connection:ident, $cut:ident, $sql:expr, $rows:expr, |$row:pat_param| [$($value:expr),+], $tail:expr) => {
         async {
             let shape = const { $crate::bulk::Shape::new($sql, &[$(stringify!($value)),+], $tail) };
             let mut changed = 0;
             for chunk in $crate::bulk::$cut(::std::convert::AsRef::<[_]>::as_ref(&$rows)) {
-                let mut query = $crate::sqlx::query::<$engine>(shape.statement::<$engine>(chunk.len()));
+                let sql = shape.values(chunk.len());
+                let mut query = $crate::sqlx::query::<$crate::sqlx::Sqlite>(sql);
                 for $row in chunk {
                     query = query$(.bind($value))+;
                 }
@@ -331,13 +339,13 @@ macro_rules! __execute_rows {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __fetch_rows {
-    ($engine:ty, $connection:ident, $cut:ident, $row_type:ty, $sql:expr, $rows:expr, |$row:pat_param| [$($value:expr),+], $tail:expr) => {
+    ($connection:ident, $cut:ident, $row_type:ty, $sql:expr, $rows:expr, |$row:pat_param| [$($value:expr),+], $tail:expr) => {
         async {
             let shape = const { $crate::bulk::Shape::new($sql, &[$(stringify!($value)),+], $tail) };
             let mut fetched: ::std::vec::Vec<$row_type> = ::std::vec::Vec::new();
             for chunk in $crate::bulk::$cut(::std::convert::AsRef::<[_]>::as_ref(&$rows)) {
-                let sql = shape.statement::<$engine>(chunk.len());
-                let mut query = $crate::sqlx::query_as::<$engine, $row_type>(sql);
+                let sql = shape.values(chunk.len());
+                let mut query = $crate::sqlx::query_as::<$crate::sqlx::Sqlite, $row_type>(sql);
                 for $row in chunk {
                     query = query$(.bind($value))+;
                 }
@@ -347,4 +355,56 @@ macro_rules! __fetch_rows {
         }
         .await
     };
+}
+
+/// PostgreSQL's way to take rows: an array for each column.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __execute_columns {
+    ($connection:ident, $sql:expr, $rows:expr, |$row:pat_param| [$($value:expr),+], $tail:expr) => {
+        async {
+            let shape = const { $crate::bulk::Shape::new($sql, &[$(stringify!($value)),+], $tail) };
+            let mut changed = 0;
+            for chunk in $crate::bulk::arrays(::std::convert::AsRef::<[_]>::as_ref(&$rows)) {
+                let query = $crate::sqlx::query::<$crate::sqlx::Postgres>(shape.arrays());
+                let query = query$(.bind($crate::__column!(chunk, |$row| $value)))+;
+                changed += query.execute(&mut *$connection).await?.rows_affected();
+            }
+            ::std::result::Result::<u64, $crate::StoreError>::Ok(changed)
+        }
+        .await
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __fetch_columns {
+    ($connection:ident, $row_type:ty, $sql:expr, $rows:expr, |$row:pat_param| [$($value:expr),+], $tail:expr) => {
+        async {
+            let shape = const { $crate::bulk::Shape::new($sql, &[$(stringify!($value)),+], $tail) };
+            let mut fetched: ::std::vec::Vec<$row_type> = ::std::vec::Vec::new();
+            for chunk in $crate::bulk::arrays(::std::convert::AsRef::<[_]>::as_ref(&$rows)) {
+                let sql = shape.arrays();
+                let query = $crate::sqlx::query_as::<$crate::sqlx::Postgres, $row_type>(sql);
+                let query = query$(.bind($crate::__column!(chunk, |$row| $value)))+;
+                fetched.extend(query.fetch_all(&mut *$connection).await?);
+            }
+            ::std::result::Result::<_, $crate::StoreError>::Ok(fetched)
+        }
+        .await
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __column {
+    ($rows:ident, |$row:pat_param| $value:expr) => {{
+        #[allow(
+            clippy::allow_attributes,
+            unused_variables,
+            reason = "a value may be the same in every row, or not"
+        )]
+        let column: ::std::vec::Vec<_> = $rows.iter().map(|$row| $value).collect();
+        column
+    }};
 }
