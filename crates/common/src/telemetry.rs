@@ -4,7 +4,10 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::settings::Profile;
 
@@ -12,17 +15,19 @@ use crate::settings::Profile;
 /// Repeating it changes nothing.
 ///
 /// # Errors
-/// When `filter` is not an `EnvFilter`.
+/// When `filter` is not a list of [`Targets`].
 pub fn init_logs(
     filter: &str,
     profile: Profile,
 ) -> Result<(), tracing_subscriber::filter::ParseError> {
-    let filter = EnvFilter::try_new(filter)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter);
+    let registry = tracing_subscriber::registry().with(filter.parse::<Targets>()?);
     // A second initialisation in one process fails and leaves the first in place.
     let _ = match profile {
-        Profile::Production => builder.json().flatten_event(true).try_init(),
-        Profile::Development => builder.compact().try_init(),
+        Profile::Production => {
+            let lines = fmt::layer().json().flatten_event(true);
+            registry.with(lines).try_init()
+        }
+        Profile::Development => registry.with(fmt::layer().compact()).try_init(),
     };
     Ok(())
 }

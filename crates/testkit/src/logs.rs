@@ -3,7 +3,11 @@
 use std::io::Write;
 use std::sync::{LazyLock, Mutex, Once, PoisonError};
 
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt;
 use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 static LOG: LazyLock<Mutex<Vec<u8>>> = LazyLock::new(Mutex::default);
 
@@ -15,11 +19,17 @@ static LOG: LazyLock<Mutex<Vec<u8>>> = LazyLock::new(Mutex::default);
 pub fn capture() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        tracing_subscriber::fmt()
-            .with_env_filter("trace,hyper_util=off,hyper=off,reqwest=off")
+        let client = ["hyper_util", "hyper", "reqwest"].map(|target| (target, LevelFilter::OFF));
+        let everything_else = Targets::new()
+            .with_targets(client)
+            .with_default(LevelFilter::TRACE);
+        let lines = fmt::layer()
             .with_ansi(false)
             .with_span_events(FmtSpan::NEW | FmtSpan::CLOSE)
-            .with_writer(|| LogWriter)
+            .with_writer(|| LogWriter);
+        tracing_subscriber::registry()
+            .with(everything_else)
+            .with(lines)
             .init();
     });
 }

@@ -133,7 +133,8 @@ pub struct RedisSettings {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TelemetrySettings {
-    /// Log filter, in the syntax of `tracing-subscriber`'s `EnvFilter`.
+    /// Log filter: a level, and others for single targets, in the syntax of `tracing-subscriber`'s
+    /// `Targets`.
     pub log: String,
 }
 
