@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use actix_web::web;
+use common::auth::MAX_TOKEN_LIFE;
 use common::error::ErrorChain;
 use common::settings::Profile;
 use common::shutdown::Shutdown;
@@ -11,7 +12,7 @@ use contracts::events::MailRequested;
 
 use crate::app::{audit_trail, passwords, rotate_keys};
 use crate::oidc::codes::MEMORY as USED_CODES_MEMORY;
-use crate::oidc::store::codes;
+use crate::oidc::store::{codes, service_sessions};
 use crate::passkeys;
 use crate::state::AppState;
 use crate::store::{
@@ -138,8 +139,9 @@ pub(crate) async fn purge(state: &AppState) -> Result<(), store::StoreError> {
         development_mails::delete_expired(&mut tx, now).await?,
         invitations::delete_expired(&mut tx, now.minus(INVITATION_MEMORY)).await?,
     ];
+    service_sessions::delete_ended(&mut tx, now.minus(2 * MAX_TOKEN_LIFE)).await?;
     let codes = codes::delete_expired(&mut tx, now.minus(USED_CODES_MEMORY)).await?;
-    let ceremonies = passkeys::delete_expired_challenges(&mut tx, now).await?;
+    let ceremonies = passkeys::delete_expired(&mut tx, now).await?;
     tx.commit().await?;
     tracing::debug!(
         credentials.deleted = credentials.iter().sum::<u64>(),

@@ -13,7 +13,7 @@ pub(crate) use factors::FactorKeys;
 pub(crate) use id_token::{IdToken, IdTokenClaims};
 pub(crate) use installation::InstallationSecret;
 pub(crate) use keyring::{Keyring, KeyringError};
-pub(crate) use mint::{Delegated, Mint, MintError, Minted};
+pub(crate) use mint::{Delegated, Mint, MintError, Minted, Program};
 pub(crate) use opaque_token::{OpaqueToken, TokenKind};
 pub(crate) use refresh_token::{RefreshToken, RefreshTokens, TokenHolder};
 pub(crate) use seal::Unsealable;

@@ -24,6 +24,7 @@ mod routes;
 mod state;
 mod store;
 mod throttle;
+mod tickets;
 
 /// The compiled-in settings file: every key with its default.
 pub const DEFAULTS: &str = include_str!("../config/default.toml");

@@ -1,7 +1,7 @@
 //! The OpenID Connect provider: applications of third parties that people let act for them.
 //!
-//! Authorization code flow with PKCE, and nothing else: no implicit flow and no password grant
-//! (RFC 9700, sections 2.1.2 and 2.4). What an application may do is a session of its own, so that
+//! Authorization code flow with PKCE, and for programs that act for themselves the client credentials
+//! grant; no implicit flow and no password grant (RFC 9700, sections 2.1.2 and 2.4). What an application may do is a session of its own, so that
 //! whatever ends sessions (a disabled account, a reused refresh token) ends it too. This module knows
 //! no HTTP; the pages and endpoints are in `routes/oidc`.
 
@@ -20,7 +20,7 @@ pub(crate) mod redirect_uri;
 pub(crate) mod request;
 pub(crate) mod revoke;
 pub(crate) mod scopes;
+pub(crate) mod service;
 pub(crate) mod store;
-pub(crate) mod ticket;
 pub(crate) mod token;
 pub(crate) mod userinfo;

@@ -1,7 +1,9 @@
 //! Passkeys: signing in with a key that a device keeps (WebAuthn, Level 3).
 //!
 //! A passkey is asked to verify its person (a fingerprint, a PIN), so that signing in with one counts
-//! as two factors. The state of a ceremony lives in the database for five minutes and one use.
+//! as two factors. The state of a registration lives in the database for five minutes and one use.
+//! That of a sign-in, which anybody may begin, goes to the client and comes back in a signed ticket;
+//! the one that a device answered rightly is remembered, so that it is good once.
 
 mod ceremony;
 mod manage;
@@ -13,11 +15,9 @@ use ::store::StoreError;
 use anyhow::Context as _;
 use webauthn_rs::prelude::{Url, Webauthn, WebauthnBuilder, WebauthnError};
 
-pub(crate) use ceremony::{
-    ceremony_of, finish_login, finish_registration, start_login, start_registration,
-};
+pub(crate) use ceremony::{finish_login, finish_registration, start_login, start_registration};
 pub(crate) use manage::{delete, list, rename};
-pub(crate) use store::{Passkey, PasskeyId, count, delete_all, delete_expired_challenges};
+pub(crate) use store::{Passkey, PasskeyId, delete_all, delete_expired};
 
 use crate::error::{CredentialError, SessionError};
 use crate::settings::PasskeysSettings;

@@ -53,6 +53,8 @@ pub struct OwnerSettings {
     pub email: String,
     /// Its first password; may be empty.
     pub password: SecretString,
+    /// Lets it in again with that password, once for each text; empty for not at all.
+    pub recovery: String,
 }
 
 /// Encryption at rest.

@@ -20,6 +20,7 @@ use secrecy::{ExposeSecret, SecretString};
 use store::{Db, Migrator};
 
 use crate::app::bootstrap::ensure_owner;
+use crate::app::recover_owner::recover_owner_if_asked;
 use crate::app::{audit_trail, rotate_keys};
 use crate::domain::session::SessionLimits;
 use crate::events::OwnTokens;
@@ -28,13 +29,13 @@ use crate::hashing::Hasher;
 use crate::keys::{FactorKeys, InstallationSecret, Keyring, Mint, RefreshTokens};
 use crate::oidc::browser;
 use crate::oidc::provider::Provider;
-use crate::oidc::ticket::Tickets;
 use crate::passkeys::Passkeys;
 use crate::revocations::RevocationList;
 use crate::settings::{self, KeysSettings, OwnSettings, TokensSettings};
 use crate::state::AppState;
 use crate::store::audit;
 use crate::throttle::{SharedCounts, Throttle};
+use crate::tickets::Tickets;
 use crate::{events, jobs, routes};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/user");
@@ -106,8 +107,8 @@ impl Application {
                 is_secure: own.public.url.starts_with("https:"),
                 issuer: own.public.url,
                 browser_life: browser::life_of(own.oidc.browser_hours),
-                tickets: Tickets::new(secret.ticket_key()),
             },
+            tickets: Tickets::new(secret.ticket_key()),
             trusted_proxies: own.proxies.trusted,
             service_roots: service_roots(&common.auth, &own.keys),
             rotation: own.keys.rotation(),
@@ -118,6 +119,7 @@ impl Application {
             db,
         });
         ensure_owner(&state, &own.owner, common.profile).await?;
+        recover_owner_if_asked(&state, &own.owner).await?;
         rotate_keys::rotate_if_due(&state).await?;
         state.hasher.release_memory();
         jobs::start(&state, &shutdown);

@@ -21,6 +21,7 @@ use crate::passkeys::Passkeys;
 use crate::revocations::RevocationList;
 use crate::settings::{LinksSettings, MfaPolicy};
 use crate::throttle::Throttle;
+use crate::tickets::Tickets;
 
 /// The parts of the running service.
 pub(crate) struct AppState {
@@ -44,6 +45,7 @@ pub(crate) struct AppState {
     pub(crate) session_limits: SessionLimits,
     pub(crate) throttle: Throttle,
     pub(crate) oidc: Provider,
+    pub(crate) tickets: Tickets,
     pub(crate) passkeys: Passkeys,
     pub(crate) trusted_proxies: Vec<Network>,
     pub(crate) verifier: TokenVerifier,

@@ -8,6 +8,7 @@ pub(crate) mod factors;
 pub(crate) mod invitations;
 pub(crate) mod known_addresses;
 pub(crate) mod link_tokens;
+pub(crate) mod owner_recoveries;
 pub(crate) mod personal;
 pub(crate) mod pos_devices;
 pub(crate) mod profiles;

@@ -45,6 +45,8 @@ pub(crate) enum Door {
     SecondFactor,
     /// A PIN; the terminal is the address.
     Pin,
+    /// An application's secret.
+    Client,
 }
 
 impl Door {
@@ -57,6 +59,7 @@ impl Door {
             Self::Reauth => "reauth ",
             Self::SecondFactor => "second factor ",
             Self::Pin => "pin ",
+            Self::Client => "client ",
         }
     }
 }

@@ -121,6 +121,19 @@ impl TestIdentity {
         })
     }
 
+    /// A token of a new program that acts for itself in one store, as far as `scopes` go.
+    #[must_use]
+    pub fn program(&self, scopes: &str, store: StoreId) -> String {
+        let client = Uuid::new_v4().to_string();
+        self.sign(&Claims {
+            azp: Some(client.clone()),
+            scope: Some(scopes.to_owned()),
+            roles: vec![Role::Service],
+            stores: StoreClaim::Only(vec![store]),
+            ..self.claims(TokenType::Delegated, &client)
+        })
+    }
+
     /// A token of a service.
     #[must_use]
     pub fn service(&self, name: &str) -> String {

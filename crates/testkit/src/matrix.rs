@@ -49,6 +49,10 @@ pub trait Callers {
     /// A token with which an application acts for an owner, within these scopes; `None` where there
     /// are none.
     fn application(&self, scopes: &str) -> Option<String>;
+
+    /// A token of a program that acts for itself in one store, within these scopes; `None` where
+    /// there are none.
+    fn program(&self, scopes: &str, store: StoreId) -> Option<String>;
 }
 
 impl Callers for TestIdentity {
@@ -65,6 +69,10 @@ impl Callers for TestIdentity {
 
     fn application(&self, scopes: &str) -> Option<String> {
         Some(self.delegated(scopes))
+    }
+
+    fn program(&self, scopes: &str, store: StoreId) -> Option<String> {
+        Some(TestIdentity::program(self, scopes, store))
     }
 }
 

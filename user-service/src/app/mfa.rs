@@ -21,7 +21,6 @@ use super::mail::{self, Mail};
 use super::whoami::caller;
 use crate::domain::account::Account;
 use crate::error::CredentialError;
-use crate::passkeys;
 use crate::state::AppState;
 use crate::store::{accounts, factors, profiles};
 
@@ -39,18 +38,15 @@ pub(crate) enum MfaMethod {
 
 /// How an account may answer; nothing when its password is enough.
 pub(crate) async fn methods_of(tx: &mut Tx, user: UserId) -> Result<Vec<MfaMethod>, StoreError> {
-    let mut methods = Vec::new();
-    let totp = factors::find_totp(tx, user).await?;
-    if totp.is_some_and(|totp| totp.confirmed_at.is_some()) {
-        methods.push(MfaMethod::Totp);
-        if factors::count_recovery_codes(tx, user).await? > 0 {
-            methods.push(MfaMethod::RecoveryCode);
-        }
-    }
-    if passkeys::count(tx, user).await? > 0 {
-        methods.push(MfaMethod::Passkey);
-    }
-    Ok(methods)
+    let held = factors::count_held(tx, user).await?;
+    let has_totp = held.totp > 0;
+    let ways = [
+        (has_totp, MfaMethod::Totp),
+        (has_totp && held.recovery_codes > 0, MfaMethod::RecoveryCode),
+        (held.passkeys > 0, MfaMethod::Passkey),
+    ];
+    let ways = ways.into_iter().filter(|(is_there, _)| *is_there);
+    Ok(ways.map(|(_, method)| method).collect())
 }
 
 /// Whether this account needs a second factor and has none.

@@ -20,7 +20,7 @@ use crate::store::{factors, link_tokens, profiles};
 
 /// Puts a new password in force and makes worthless whatever the old one, or a forgotten one, led
 /// to; tells the account's holder. Sessions are the caller's to end.
-async fn put_in_force(
+pub(super) async fn put_in_force(
     state: &AppState,
     tx: &mut Tx,
     account: &Account,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use common::auth::{Claims, ISSUER, StoreClaim, StoreScope, TokenType, install_jwt_crypto};
+use common::auth::{Claims, ISSUER, Role, StoreClaim, StoreScope, TokenType, install_jwt_crypto};
 use common::clock::Clock;
 use contracts::services::ServiceName;
 use jsonwebtoken::{Algorithm, Header, encode};
@@ -47,6 +47,18 @@ pub(crate) struct Delegated<'d> {
     pub(crate) stores: StoreScope,
     /// The longest that it may last.
     pub(crate) at_most: Duration,
+}
+
+/// What the token of a program that acts for itself says.
+pub(crate) struct Program<'p> {
+    /// The program, and its token's subject.
+    pub(crate) client_id: String,
+    /// In which session.
+    pub(crate) session: SessionId,
+    /// Where it holds.
+    pub(crate) stores: &'p StoreClaim,
+    /// The scopes, separated by blanks.
+    pub(crate) scope: String,
 }
 
 /// Signs access tokens and services' tokens.
@@ -100,6 +112,20 @@ impl Mint {
             ..self.claims(account.id.to_string(), TokenType::Delegated)
         };
         self.sign(claims, self.access_life.min(delegated.at_most))
+    }
+
+    /// The token with which a program acts for itself.
+    pub(crate) fn program(&self, program: &Program<'_>) -> Result<Minted, MintError> {
+        let client_id = &program.client_id;
+        let claims = Claims {
+            sid: Some(program.session.to_string()),
+            roles: vec![Role::Service],
+            stores: program.stores.clone(),
+            azp: Some(client_id.clone()),
+            scope: Some(program.scope.clone()),
+            ..self.claims(client_id.clone(), TokenType::Delegated)
+        };
+        self.sign(claims, self.access_life)
     }
 
     /// The token of a service.

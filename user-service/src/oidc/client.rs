@@ -1,11 +1,14 @@
 //! An application of a third party, as the owner registered it.
 
+use common::auth::StoreClaim;
+use common::clock::Clock;
 use common::time::Timestamp;
 use ring::digest;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::redirect_uri;
 use super::scopes::Scopes;
+use crate::domain::session::SessionId;
 use crate::keys::{hex, random};
 
 common::define_id! {
@@ -27,6 +30,8 @@ pub(crate) struct Client {
     pub(crate) post_logout_redirect_uris: Vec<String>,
     /// The most that it can be given.
     pub(crate) scopes: Scopes,
+    /// Of one that acts for itself as well.
+    pub(crate) service: Option<ServiceGrant>,
     pub(crate) disabled: bool,
     /// Counts changes, from 1.
     pub(crate) version: i64,
@@ -34,10 +39,33 @@ pub(crate) struct Client {
     pub(crate) updated_at: Timestamp,
 }
 
+/// How an application acts for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ServiceGrant {
+    /// In which session; the tokens of the one before are worth nothing.
+    pub(crate) session: SessionId,
+    /// Where.
+    pub(crate) stores: StoreClaim,
+}
+
+impl ServiceGrant {
+    /// In a session of its own.
+    pub(crate) fn new(clock: &Clock, stores: StoreClaim) -> Self {
+        let session = SessionId::new(clock);
+        Self { session, stores }
+    }
+}
+
 impl Client {
     /// Whether it can keep a secret (RFC 6749, section 2.1).
     pub(crate) fn is_confidential(&self) -> bool {
         self.secret_hash.is_some()
+    }
+
+    /// Whether it acts for itself in this session.
+    pub(crate) fn acts_in(&self, session: SessionId) -> bool {
+        let service = self.service.as_ref();
+        service.is_some_and(|service| service.session == session)
     }
 
     /// Whether browsers may be sent there with a code.

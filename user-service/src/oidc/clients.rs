@@ -1,12 +1,12 @@
 //! Registers applications of third parties.
 
 use ::store::{StoreError, Tx};
-use common::auth::Principal;
+use common::auth::{Principal, StoreClaim};
 use secrecy::SecretString;
 
-use super::client::{Client, ClientId, new_secret};
+use super::client::{Client, ClientId, ServiceGrant, new_secret};
 use super::scopes::Scopes;
-use super::store::{clients, grants};
+use super::store::{clients, grants, service_sessions};
 use crate::app::whoami::caller;
 use crate::audit::{self, Entry};
 use crate::domain::session::RevokeReason;
@@ -23,6 +23,8 @@ pub(crate) struct NewClient {
     pub(crate) scopes: Scopes,
     /// Whether it can keep a secret.
     pub(crate) kind: ClientKind,
+    /// Where it acts for itself, if it does.
+    pub(crate) service: Option<StoreClaim>,
 }
 
 /// Whether an application can keep a secret (RFC 6749, section 2.1).
@@ -39,6 +41,7 @@ pub(crate) struct ClientChange {
     pub(crate) redirect_uris: Option<Vec<String>>,
     pub(crate) post_logout_redirect_uris: Option<Vec<String>>,
     pub(crate) scopes: Option<Scopes>,
+    pub(crate) service: Option<StoreClaim>,
     pub(crate) disabled: Option<bool>,
 }
 
@@ -83,6 +86,9 @@ pub(crate) async fn register(
         redirect_uris: new.redirect_uris,
         post_logout_redirect_uris: new.post_logout_redirect_uris,
         scopes: new.scopes,
+        service: new
+            .service
+            .map(|stores| ServiceGrant::new(&state.clock, stores)),
         disabled: false,
         version: 1,
         created_at: now,
@@ -123,8 +129,8 @@ pub(crate) async fn list(
     Ok(clients::list(&mut tx, after, limit.into()).await?)
 }
 
-/// Changes an application, if it still has the version that the change was made from. A disabled one
-/// loses every session in which it acts for somebody.
+/// Changes an application, if it still has the version that the change was made from. Tokens with which
+/// it acts for itself end; a disabled one loses every session in which it acts for somebody, too.
 pub(crate) async fn change(
     state: &AppState,
     principal: &Principal,
@@ -140,8 +146,12 @@ pub(crate) async fn change(
     if old.version != from_version {
         return Err(ClientError::Changed);
     }
+    if change.service.is_some() && !old.is_confidential() {
+        return Err(ClientError::NoSecret);
+    }
     let before = client_state(&old);
     let new = Client {
+        service: renew_service(state, &mut tx, &old, change.service).await?,
         name: change.name.unwrap_or(old.name),
         redirect_uris: change.redirect_uris.unwrap_or(old.redirect_uris),
         post_logout_redirect_uris: change
@@ -164,7 +174,8 @@ pub(crate) async fn change(
     Ok(new)
 }
 
-/// Gives an application another secret; the one before is refused from now on.
+/// Gives an application another secret; the one before, and tokens with which the application acts for
+/// itself, are refused from now on.
 pub(crate) async fn renew_secret(
     state: &AppState,
     principal: &Principal,
@@ -180,6 +191,7 @@ pub(crate) async fn renew_secret(
     }
     let (secret, hash) = new_secret();
     let new = Client {
+        service: renew_service(state, &mut tx, &old, None).await?,
         secret_hash: Some(hash),
         version: old.version.saturating_add(1),
         updated_at: state.clock.now(),
@@ -205,6 +217,7 @@ pub(crate) async fn delete(
         .await?
         .ok_or(ClientError::Unknown)?;
     end_sessions(state, &mut tx, id).await?;
+    renew_service(state, &mut tx, &old, None).await?;
     if !clients::delete(&mut tx, id).await? {
         return Err(ClientError::Unknown);
     }
@@ -225,6 +238,7 @@ fn client_state(client: &Client) -> serde_json::Value {
         "redirect_uris": client.redirect_uris,
         "post_logout_redirect_uris": client.post_logout_redirect_uris,
         "scopes": client.scopes.names(),
+        "service_stores": client.service.as_ref().map(|service| &service.stores),
         "disabled": client.disabled,
         "version": client.version,
     })
@@ -235,6 +249,23 @@ async fn store_change(tx: &mut Tx, client: &Client) -> Result<(), ClientError> {
         true => Ok(()),
         false => Err(ClientError::Changed),
     }
+}
+
+/// Ends the session in which an application acts for itself, and gives it another one: in these stores
+/// or, when it is not about stores, where it was before.
+async fn renew_service(
+    state: &AppState,
+    tx: &mut Tx,
+    client: &Client,
+    stores: Option<StoreClaim>,
+) -> Result<Option<ServiceGrant>, StoreError> {
+    let before = client.service.as_ref();
+    if let Some(before) = before {
+        service_sessions::end(tx, before.session, state.clock.now()).await?;
+        state.revocations.follows(tx);
+    }
+    let stores = stores.or_else(|| before.map(|before| before.stores.clone()));
+    Ok(stores.map(|stores| ServiceGrant::new(&state.clock, stores)))
 }
 
 async fn end_sessions(state: &AppState, tx: &mut Tx, id: ClientId) -> Result<(), ClientError> {

@@ -37,6 +37,8 @@ pub(crate) enum GrantError {
     InvalidScope,
     #[error("this grant type is not offered")]
     UnsupportedGrantType,
+    #[error("this application acts for people only")]
+    UnauthorizedClient,
     #[error(transparent)]
     Session(#[from] SessionError),
 }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use super::ticket::Tickets;
-
 /// The provider's name, and what its pages need.
 pub(crate) struct Provider {
     /// The issuer (RFC 8414, section 2): the public address of the gateway, without a slash at the
@@ -13,7 +11,6 @@ pub(crate) struct Provider {
     pub(crate) is_secure: bool,
     /// How long a sign-in on its page lasts.
     pub(crate) browser_life: Duration,
-    pub(crate) tickets: Tickets,
 }
 
 impl Provider {

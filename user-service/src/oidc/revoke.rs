@@ -1,11 +1,12 @@
 //! Takes back what a token stands for (RFC 7009).
 
+use ::store::Tx;
 use common::auth::TokenVerifier;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::client::Client;
 use super::error::GrantError;
-use super::store::grants;
+use super::store::{clients, grants, service_sessions};
 use crate::domain::session::{RevokeReason, SessionId};
 use crate::keys::{RefreshToken, TokenHolder};
 use crate::state::AppState;
@@ -29,6 +30,11 @@ pub(crate) async fn revoke(
         Some(session) => grants::find(&mut tx, session).await?,
         None => None,
     };
+    if let Some(session) = session
+        && client.acts_in(session)
+    {
+        return end_service_session(state, tx, client, session).await;
+    }
     let Some(grant) = grant.filter(|grant| grant.client == client.id) else {
         return Ok(());
     };
@@ -37,6 +43,23 @@ pub(crate) async fn revoke(
     state.revocations.follows(&mut tx);
     tx.commit().await?;
     tracing::info!(client.id = %client.id, session.id = %grant.session, "an application gave a token back");
+    Ok(())
+}
+
+/// Ends the session in which the application acts for itself; its next token is of another one.
+async fn end_service_session(
+    state: &AppState,
+    mut tx: Tx,
+    client: &Client,
+    session: SessionId,
+) -> Result<(), GrantError> {
+    let next = SessionId::new(&state.clock);
+    if clients::replace_service_session(&mut tx, client.id, session, next).await? {
+        service_sessions::end(&mut tx, session, state.clock.now()).await?;
+        state.revocations.follows(&mut tx);
+    }
+    tx.commit().await?;
+    tracing::info!(client.id = %client.id, "a program gave its tokens back");
     Ok(())
 }
 

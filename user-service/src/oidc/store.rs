@@ -5,6 +5,7 @@ pub(crate) mod clients;
 pub(crate) mod codes;
 pub(crate) mod consents;
 pub(crate) mod grants;
+pub(crate) mod service_sessions;
 
 use ::store::Json;
 

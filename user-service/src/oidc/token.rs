@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ::store::StoreError;
 use secrecy::SecretString;
 
 use super::client::{Client, ClientId};
@@ -11,11 +12,13 @@ use super::store::clients;
 use super::store::grants::{self, Grant};
 use crate::app::acting::acting;
 use crate::app::refresh;
+use crate::client_address::ClientAddress;
 use crate::domain::account::Account;
 use crate::error::SessionError;
 use crate::keys::{Delegated, IdToken, Minted, RefreshToken, TokenHolder};
 use crate::state::AppState;
 use crate::store::{accounts, sessions};
+use crate::throttle::Door;
 
 /// What an application gets.
 pub(crate) struct Issued {
@@ -41,20 +44,32 @@ pub(crate) struct ClientProof {
     pub(crate) secret: Option<SecretString>,
 }
 
-/// The application, if it proved itself.
+/// The application, if it proved itself. Failures delay further tries of this application from this
+/// address alone.
 pub(crate) async fn authenticate(
     state: &AppState,
     proof: &ClientProof,
+    address: ClientAddress,
 ) -> Result<Client, GrantError> {
-    let id: ClientId = proof
-        .id
-        .parse()
-        .map_err(|_malformed| GrantError::InvalidClient)?;
+    let throttle = &state.throttle;
+    let attempt = throttle.attempt_at(Door::Client, &proof.id, address.group());
+    if let Some(wait) = throttle.waits(&attempt).await.always {
+        return Err(SessionError::Throttled(wait).into());
+    }
+    if let Some(client) = find_proved(state, proof).await? {
+        return Ok(client);
+    }
+    throttle.failed(&attempt).await;
+    Err(GrantError::InvalidClient)
+}
+
+async fn find_proved(state: &AppState, proof: &ClientProof) -> Result<Option<Client>, StoreError> {
+    let Ok(id) = proof.id.parse::<ClientId>() else {
+        return Ok(None);
+    };
     let mut tx = state.db.read().await?;
     let client = clients::find(&mut tx, id).await?;
-    let client =
-        client.filter(|client| !client.disabled && client.is_proved_by(proof.secret.as_ref()));
-    client.ok_or(GrantError::InvalidClient)
+    Ok(client.filter(|client| !client.disabled && client.is_proved_by(proof.secret.as_ref())))
 }
 
 /// Makes the tokens of a grant.

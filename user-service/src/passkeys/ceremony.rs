@@ -1,15 +1,17 @@
 //! Registration and sign-in, each in two steps: options for the device, then its answer.
 
+use std::time::Duration;
+
 use common::auth::Principal;
 use common::ids::UserId;
 use serde::{Deserialize, Serialize};
 use webauthn_rs::prelude::{
-    CreationChallengeResponse, DiscoverableAuthentication, PasskeyRegistration,
-    PublicKeyCredential, RegisterPublicKeyCredential, RequestChallengeResponse,
+    CreationChallengeResponse, DiscoverableAuthentication, PublicKeyCredential,
+    RegisterPublicKeyCredential, RequestChallengeResponse,
 };
 use webauthn_rs_proto::ResidentKeyRequirement;
 
-use super::store::{self, Passkey, PasskeyId, TakenCeremony};
+use super::store::{self, Passkey, PasskeyId, TakenRegistration};
 use super::{CEREMONY_LIFE, CeremonyId, MAX_PASSKEYS, PasskeyError};
 use crate::app::log_in::{self, Tokens};
 use crate::app::mfa;
@@ -21,18 +23,19 @@ use crate::domain::email::Email;
 use crate::error::SessionError;
 use crate::state::AppState;
 use crate::store::accounts;
+use crate::tickets::{ANYBODY, Stub};
 
-/// The state of a ceremony; one kind is never taken for the other.
+/// The state of a sign-in, as the client keeps it. It holds no secret: the challenge is what the
+/// device is asked to sign.
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Ceremony {
-    Register(PasskeyRegistration),
-    LogIn(DiscoverableAuthentication),
+struct LoginTicket {
+    id: CeremonyId,
+    state: DiscoverableAuthentication,
 }
 
-/// Reads a ceremony's id from a form.
-pub(crate) fn ceremony_of(text: &str) -> Option<CeremonyId> {
-    text.parse().ok()
+impl Stub for LoginTicket {
+    const PURPOSE: &'static str = "passkey";
+    const LIFE: Duration = CEREMONY_LIFE;
 }
 
 /// Begins the registration of a passkey for the caller, who proves the password once more: a passkey
@@ -66,9 +69,8 @@ pub(crate) async fn start_registration(
         selection.require_resident_key = true;
     }
     let id = CeremonyId::new(&state.clock);
-    let ceremony = Ceremony::Register(registration);
     let expires_at = state.clock.now().plus(CEREMONY_LIFE);
-    store::insert_ceremony(&mut tx, id, Some(account.id), &ceremony, expires_at).await?;
+    store::insert_registration(&mut tx, id, account.id, &registration, expires_at).await?;
     tx.commit().await?;
     Ok((id, options))
 }
@@ -81,18 +83,15 @@ pub(crate) async fn finish_registration(
     name: String,
     answer: &RegisterPublicKeyCredential,
 ) -> Result<Passkey, PasskeyError> {
-    let TakenCeremony { user, ceremony } = take(state, id).await?;
-    let Ceremony::Register(registration) = ceremony else {
-        return Err(PasskeyError::NoCeremony);
-    };
+    let begun = take(state, id).await?;
     let key = state
         .passkeys
         .0
-        .finish_passkey_registration(answer, &registration);
+        .finish_passkey_registration(answer, &begun.state);
     let key = key.map_err(PasskeyError::refused)?;
     let mut tx = state.db.begin().await?;
     let account = caller(state, &mut tx, principal).await?;
-    if user != Some(account.id) {
+    if begun.user != account.id {
         return Err(PasskeyError::NoCeremony);
     }
     if store::list(&mut tx, account.id).await?.len() >= MAX_PASSKEYS {
@@ -118,30 +117,31 @@ pub(crate) async fn finish_registration(
     Ok(passkey)
 }
 
-/// Begins a sign-in of whoever has a passkey.
-pub(crate) async fn start_login(
+/// Begins a sign-in of whoever has a passkey. Nothing is kept of it: who asks for many costs nobody
+/// anything.
+pub(crate) fn start_login(
     state: &AppState,
-) -> Result<(CeremonyId, RequestChallengeResponse), PasskeyError> {
+) -> Result<(String, RequestChallengeResponse), PasskeyError> {
     let begun = state.passkeys.0.start_discoverable_authentication();
     let (mut options, authentication) = begun.map_err(PasskeyError::ceremony)?;
     // The page decides whether to offer passkeys in a field or behind a button.
     options.mediation = None;
-    let (id, now) = (CeremonyId::new(&state.clock), state.clock.now());
-    let ceremony = Ceremony::LogIn(authentication);
-    let mut tx = state.db.begin().await?;
-    store::insert_ceremony(&mut tx, id, None, &ceremony, now.plus(CEREMONY_LIFE)).await?;
-    tx.commit().await?;
-    Ok((id, options))
+    let ticket = LoginTicket {
+        id: CeremonyId::new(&state.clock),
+        state: authentication,
+    };
+    let ticket = state.tickets.sign(ANYBODY, ticket, state.clock.now());
+    Ok((ticket, options))
 }
 
-/// Signs in whoever the device vouches for.
+/// Signs in whoever the device vouches for, in the ceremony that `ticket` is of.
 pub(crate) async fn finish_login(
     state: &AppState,
-    id: CeremonyId,
+    ticket: &str,
     answer: &PublicKeyCredential,
     address: ClientAddress,
 ) -> Result<Tokens, PasskeyError> {
-    let outcome = try_finish_login(state, id, answer, address).await;
+    let outcome = try_finish_login(state, ticket, answer, address).await;
     let label = match &outcome {
         Ok(_) => "succeeded",
         Err(PasskeyError::Refused(_) | PasskeyError::NoCeremony | PasskeyError::Unknown) => {
@@ -155,14 +155,13 @@ pub(crate) async fn finish_login(
 
 async fn try_finish_login(
     state: &AppState,
-    id: CeremonyId,
+    ticket: &str,
     answer: &PublicKeyCredential,
     address: ClientAddress,
 ) -> Result<Tokens, PasskeyError> {
-    let TakenCeremony { ceremony, .. } = take(state, id).await?;
-    let Ceremony::LogIn(authentication) = ceremony else {
-        return Err(PasskeyError::NoCeremony);
-    };
+    let now = state.clock.now();
+    let begun = state.tickets.read::<LoginTicket>(ANYBODY, ticket, now);
+    let begun = begun.map_err(|_altered| PasskeyError::NoCeremony)?;
     let webauthn = &state.passkeys.0;
     let identified = webauthn.identify_discoverable_authentication(answer);
     let (user, credential_id) = identified.map_err(PasskeyError::refused)?;
@@ -171,11 +170,14 @@ async fn try_finish_login(
     let found = found.filter(|passkey| passkey.user == UserId::from_uuid(user));
     let mut passkey = found.ok_or(PasskeyError::Unknown)?;
     // Requires that the device verified its person, and that its counter went up.
-    let proved =
-        webauthn.finish_discoverable_authentication_v2(answer, authentication, &passkey.key);
+    let proved = webauthn.finish_discoverable_authentication_v2(answer, begun.state, &passkey.key);
     let proved = proved.map_err(PasskeyError::refused)?;
+    // The next one that brings this ticket finds it used, as long as it is good.
+    if !store::use_login(&mut tx, begun.id, now.plus(CEREMONY_LIFE)).await? {
+        return Err(PasskeyError::NoCeremony);
+    }
     let _changed = passkey.key.update_credential(&proved);
-    passkey.last_used_at = Some(state.clock.now());
+    passkey.last_used_at = Some(now);
     store::update_after_use(&mut tx, &passkey).await?;
     let account = accounts::find_account(&mut tx, passkey.user).await?;
     let account = account.ok_or(PasskeyError::Unknown)?;
@@ -185,10 +187,10 @@ async fn try_finish_login(
     Ok(log_in::admit_proved(state, &attempt, account.id).await?)
 }
 
-/// Takes the state of a ceremony, which is gone afterwards whatever becomes of it.
-async fn take(state: &AppState, id: CeremonyId) -> Result<TakenCeremony, PasskeyError> {
+/// Takes the state of a registration, which is gone afterwards whatever becomes of it.
+async fn take(state: &AppState, id: CeremonyId) -> Result<TakenRegistration, PasskeyError> {
     let mut tx = state.db.begin().await?;
-    let taken = store::take_ceremony(&mut tx, id, state.clock.now()).await?;
+    let taken = store::take_registration(&mut tx, id, state.clock.now()).await?;
     tx.commit().await?;
     taken.ok_or(PasskeyError::NoCeremony)
 }

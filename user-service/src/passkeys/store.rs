@@ -5,10 +5,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::ids::UserId;
 use common::time::Timestamp;
 use store::{Json, StoreError, Tx};
-use webauthn_rs::prelude::{Credential, Passkey as Key};
+use webauthn_rs::prelude::{Credential, Passkey as Key, PasskeyRegistration};
 
 use super::CeremonyId;
-use super::ceremony::Ceremony;
 
 common::define_id! {
     /// A registered passkey.
@@ -37,11 +36,11 @@ impl Passkey {
     }
 }
 
-/// A ceremony that was taken out of the database.
-pub(super) struct TakenCeremony {
+/// A registration that was taken out of the database.
+pub(super) struct TakenRegistration {
     /// Who registers a passkey.
-    pub(super) user: Option<UserId>,
-    pub(super) ceremony: Ceremony,
+    pub(super) user: UserId,
+    pub(super) state: PasskeyRegistration,
 }
 
 #[derive(sqlx::FromRow)]
@@ -102,12 +101,6 @@ pub(super) async fn list(tx: &mut Tx, user: UserId) -> Result<Vec<Passkey>, Stor
     Ok(rows.into_iter().map(Passkey::from).collect())
 }
 
-/// How many passkeys an account has.
-pub(crate) async fn count(tx: &mut Tx, user: UserId) -> Result<i64, StoreError> {
-    let sql = "SELECT count(*) FROM passkeys WHERE user_id = $1";
-    Ok(store::fetch_one!(tx, (i64,), sql, user)?.0)
-}
-
 /// The passkey with this credential, kept from being used by others until the transaction ends: of
 /// two answers with the same counter, one is refused.
 pub(super) async fn find_by_credential_locked(
@@ -163,15 +156,15 @@ pub(crate) async fn delete_all(tx: &mut Tx, user: UserId) -> Result<u64, StoreEr
     store::execute!(tx, "DELETE FROM passkeys WHERE user_id = $1", user)
 }
 
-/// Stores the state of a ceremony.
-pub(super) async fn insert_ceremony(
+/// Stores the state of a registration.
+pub(super) async fn insert_registration(
     tx: &mut Tx,
     id: CeremonyId,
-    user: Option<UserId>,
-    ceremony: &Ceremony,
+    user: UserId,
+    registration: &PasskeyRegistration,
     expires_at: Timestamp,
 ) -> Result<(), StoreError> {
-    let state = store::json(ceremony);
+    let state = store::json(registration);
     store::execute!(
         tx,
         "INSERT INTO passkey_challenges (id, user_id, state, expires_at) VALUES ($1, $2, $3, $4)",
@@ -183,33 +176,41 @@ pub(super) async fn insert_ceremony(
     Ok(())
 }
 
-/// Takes a ceremony out; `None` when it is not there or too old.
-pub(super) async fn take_ceremony(
+/// Takes a registration out; `None` when it is not there or too old.
+pub(super) async fn take_registration(
     tx: &mut Tx,
     id: CeremonyId,
     now: Timestamp,
-) -> Result<Option<TakenCeremony>, StoreError> {
+) -> Result<Option<TakenRegistration>, StoreError> {
     let row = store::fetch_optional!(
         tx,
-        (Option<UserId>, Json<Ceremony>, Timestamp),
-        "DELETE FROM passkey_challenges WHERE id = $1 RETURNING user_id, state, expires_at",
+        (UserId, Json<PasskeyRegistration>, Timestamp),
+        "DELETE FROM passkey_challenges WHERE id = $1 AND user_id IS NOT NULL
+         RETURNING user_id, state, expires_at",
         id
     )?;
     let row = row.filter(|(_, _, expires_at)| *expires_at > now);
-    Ok(row.map(|(user, ceremony, _)| TakenCeremony {
+    Ok(row.map(|(user, state, _)| TakenRegistration {
         user,
-        ceremony: ceremony.0,
+        state: state.0,
     }))
 }
 
-/// Forgets ceremonies that nobody finished.
-pub(crate) async fn delete_expired_challenges(
+/// Remembers, until `expires_at`, that a sign-in was finished; `false` when it was before.
+pub(super) async fn use_login(
     tx: &mut Tx,
-    now: Timestamp,
-) -> Result<u64, StoreError> {
-    store::execute!(
-        tx,
-        "DELETE FROM passkey_challenges WHERE expires_at <= $1",
-        now
-    )
+    id: CeremonyId,
+    expires_at: Timestamp,
+) -> Result<bool, StoreError> {
+    let sql = "INSERT INTO used_passkey_logins (id, expires_at) VALUES ($1, $2)
+               ON CONFLICT (id) DO NOTHING";
+    Ok(store::execute!(tx, sql, id, expires_at)? == 1)
+}
+
+/// Forgets registrations that nobody finished, and used sign-ins that nobody can use again.
+pub(crate) async fn delete_expired(tx: &mut Tx, now: Timestamp) -> Result<u64, StoreError> {
+    let sql = "DELETE FROM passkey_challenges WHERE expires_at <= $1";
+    let unfinished = store::execute!(tx, sql, now)?;
+    let sql = "DELETE FROM used_passkey_logins WHERE expires_at <= $1";
+    Ok(unfinished.saturating_add(store::execute!(tx, sql, now)?))
 }

@@ -24,8 +24,8 @@ use crate::state::AppState;
 /// A ceremony that was begun.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CeremonyOut {
-    /// Names the ceremony when the device's answer is sent; good for five minutes and one try.
-    ceremony_id: CeremonyId,
+    /// Names the ceremony when the device's answer is sent; good for five minutes and one use.
+    ceremony_id: String,
     /// For `navigator.credentials.create` or `.get`, in the JSON form of WebAuthn (Level 3, section
     /// 5.1.8).
     #[schema(value_type = Object)]
@@ -50,7 +50,7 @@ pub(crate) struct RegistrationIn {
 #[serde(deny_unknown_fields)]
 pub(crate) struct PasskeyLoginIn {
     /// From the start.
-    ceremony_id: CeremonyId,
+    ceremony_id: String,
     /// What `navigator.credentials.get` gave, in its JSON form.
     #[schema(value_type = Object)]
     credential: Value,
@@ -160,7 +160,7 @@ fn login_error(error: PasskeyError) -> ApiError {
 }
 
 fn ceremony_answer(
-    ceremony_id: CeremonyId,
+    ceremony_id: String,
     options: &impl Serialize,
 ) -> Result<HttpResponse, ApiError> {
     let mut options = serde_json::to_value(options).map_err(ApiError::internal)?;
@@ -197,7 +197,7 @@ pub(crate) async fn start_registration(
     let password = body.0.password;
     let reauth = Reauth { password, address };
     let (id, options) = passkeys::start_registration(&state, &principal, reauth).await?;
-    ceremony_answer(id, &options)
+    ceremony_answer(id.to_string(), &options)
 }
 
 /// Registers the passkey that a device has made.
@@ -300,8 +300,8 @@ pub(crate) async fn delete(
 
 /// Begins a sign-in with a passkey.
 ///
-/// Open to everybody; the device knows whose passkey it has. Repeating it begins another ceremony.
-/// Emits no event.
+/// Open to everybody; the device knows whose passkey it has. Nothing is kept: `ceremony_id` is the
+/// ceremony itself, signed. Repeating it begins another one. Emits no event.
 #[access(public)]
 #[utoipa::path(
     tag = "passkeys",
@@ -309,14 +309,13 @@ pub(crate) async fn delete(
 )]
 #[post("/api/auth/passkeys/login/start")]
 pub(crate) async fn start_login(state: web::Data<AppState>) -> Result<HttpResponse, ApiError> {
-    let (id, options) = passkeys::start_login(&state).await?;
-    ceremony_answer(id, &options)
+    let (ticket, options) = passkeys::start_login(&state)?;
+    ceremony_answer(ticket, &options)
 }
 
 /// Signs in with a passkey whose device verified its person: two factors.
 ///
-/// Open to everybody. A ceremony is good for one try; every refusal is answered alike. Emits no
-/// event.
+/// Open to everybody. A ceremony signs in once; every refusal is answered alike. Emits no event.
 #[access(public)]
 #[utoipa::path(
     tag = "passkeys",
@@ -334,6 +333,6 @@ pub(crate) async fn finish_login(
     body: Valid<PasskeyLoginIn>,
 ) -> Result<HttpResponse, ApiError> {
     let answer = credential(&body.credential)?;
-    let tokens = passkeys::finish_login(&state, body.ceremony_id, &answer, address).await;
+    let tokens = passkeys::finish_login(&state, &body.ceremony_id, &answer, address).await;
     Ok(token_answer(&tokens.map_err(login_error)?))
 }

@@ -20,6 +20,28 @@ pub(crate) struct ChallengeRow {
     pub(crate) failures: i64,
 }
 
+/// How many second factors of each kind an account has.
+#[derive(Clone, Copy, Debug, sqlx::FromRow)]
+pub(crate) struct HeldFactors {
+    /// Confirmed generators: one or none.
+    pub(crate) totp: i64,
+    pub(crate) recovery_codes: i64,
+    pub(crate) passkeys: i64,
+}
+
+/// What an account has, with one statement: every login asks.
+pub(crate) async fn count_held(tx: &mut Tx, user: UserId) -> Result<HeldFactors, StoreError> {
+    store::fetch_one!(
+        tx,
+        HeldFactors,
+        "SELECT (SELECT count(*) FROM totp_factors
+                 WHERE user_id = $1 AND confirmed_at IS NOT NULL) AS totp,
+                (SELECT count(*) FROM recovery_codes WHERE user_id = $1) AS recovery_codes,
+                (SELECT count(*) FROM passkeys WHERE user_id = $1) AS passkeys",
+        user
+    )
+}
+
 /// The generator of an account, confirmed or not.
 pub(crate) async fn find_totp(tx: &mut Tx, user: UserId) -> Result<Option<TotpRow>, StoreError> {
     store::fetch_optional!(

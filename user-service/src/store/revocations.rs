@@ -8,8 +8,9 @@ use store::{StoreError, Tx};
 
 use crate::domain::api_key::ApiKeyId;
 use crate::domain::session::SessionId;
+use crate::oidc::store::service_sessions;
 
-/// Sessions ended and accounts changed since `since`; sessions not used since `unused` have no token
+/// Sessions ended, those of programs among them, and accounts changed since `since`; sessions not used since `unused` have no token
 /// that lives.
 pub(crate) async fn list_since(
     tx: &mut Tx,
@@ -35,14 +36,18 @@ pub(crate) async fn list_since(
         "SELECT id, revoked_at FROM api_keys WHERE revoked_at >= $1",
         since
     )?;
+    let programs = service_sessions::list_ended_since(tx, since).await?;
     let keys = keys.into_iter().map(|(id, at)| Revocation {
         revoked: Revoked::Session(id.to_string()),
         at,
     });
-    let sessions = sessions.into_iter().map(|(id, at)| Revocation {
-        revoked: Revoked::Session(id.to_string()),
-        at,
-    });
+    let sessions = sessions
+        .into_iter()
+        .chain(programs)
+        .map(|(id, at)| Revocation {
+            revoked: Revoked::Session(id.to_string()),
+            at,
+        });
     let accounts = accounts.into_iter().map(|(id, version, at)| Revocation {
         revoked: Revoked::Account {
             id: id.to_string(),

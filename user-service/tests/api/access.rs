@@ -3,6 +3,7 @@
 use common::auth::{Permission, Role, derive_service_secret, permission_scopes};
 use common::clock::Clock;
 use common::ids::StoreId;
+use reqwest::Method;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use testkit::events::park_an_event;
@@ -19,6 +20,8 @@ struct People<'a> {
     application: String,
     /// Of one that no operation here asks a scope of.
     without_scopes: String,
+    /// Of a program that acts for itself with every scope there is.
+    program: String,
 }
 
 impl<'a> People<'a> {
@@ -33,6 +36,7 @@ impl<'a> People<'a> {
             service,
             application: key_token(app, every.collect()).await,
             without_scopes: key_token(app, vec![Permission::MenuRead]).await,
+            program: program_token(app).await,
         }
     }
 
@@ -68,6 +72,27 @@ impl Callers for People<'_> {
             false => self.without_scopes.clone(),
         })
     }
+
+    fn program(&self, _scopes: &str, _store: StoreId) -> Option<String> {
+        Some(self.program.clone())
+    }
+}
+
+/// What a program gets that was registered for everything, in a store of its own.
+async fn program_token(app: &TestApp) -> String {
+    let every = permission_scopes().iter().map(|scope| scope.permission);
+    let body = json!({
+        "name": "matrix", "confidential": true, "scopes": Vec::from_iter(every),
+        "service": {"stores": [StoreId::new(&app.clock)]},
+    });
+    let owner = app.owner().await;
+    let made = owner.post(APPLICATIONS, &body).await.expect(201);
+    let request = app.client.request(Method::POST, "/oauth/token");
+    let request = request
+        .basic_auth(text(&made, "id"), made["client_secret"].as_str())
+        .form(&[("grant_type", "client_credentials")]);
+    let answer = app.client.send(request).await.expect(200);
+    text(&answer, "access_token").to_owned()
 }
 
 /// What a program gets for a key of the owner's.

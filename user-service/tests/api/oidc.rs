@@ -5,6 +5,7 @@ mod authorize;
 mod browser;
 mod clients;
 mod pages;
+mod programs;
 mod second_factors;
 mod secrets;
 mod sessions;

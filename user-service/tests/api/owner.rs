@@ -1,4 +1,7 @@
-use crate::harness::{OWNER, OWNER_PASSWORD, TestApp, log_so_far};
+use serde_json::json;
+
+use crate::harness::{OWNER, OWNER_PASSWORD, TestApp, log_so_far, text};
+use crate::second_factors::enrol;
 
 async fn execute(db: &store::Db, statements: &[&'static str]) {
     let mut tx = db.begin().await.unwrap();
@@ -100,4 +103,67 @@ async fn production_does_not_start_without_an_owner_or_with_known_secrets() {
         "given, but this service needs the root",
     );
     expect(&stopped, "MARU_SERVICE_ROOT_SECRET").await;
+}
+
+const RECOVERED: &str = "a password for the recovery";
+
+#[tokio::test]
+async fn an_owner_who_lost_every_factor_is_let_in_once_by_who_runs_the_machine() {
+    let app = TestApp::start().await;
+    let tokens = app.log_in(OWNER, OWNER_PASSWORD).await.expect(200);
+    let owner = app.client.with_token(text(&tokens, "access_token"));
+    let (_lost, _codes) = enrol(&app, &owner, OWNER_PASSWORD).await;
+    let _challenge = app.log_in(OWNER, OWNER_PASSWORD).await.expect(200);
+    let mut stopped = app.stop().await;
+    stopped.set("MARU_OWNER_PASSWORD", RECOVERED);
+    stopped.set("USER__OWNER__RECOVERY", "2026-11-21");
+    stopped.start_replicas(3).await;
+
+    let app = stopped.start().await;
+    app.log_in(OWNER, OWNER_PASSWORD)
+        .await
+        .expect_problem(401, "credentials_invalid");
+    app.refresh(text(&tokens, "refresh_token"))
+        .await
+        .expect_problem(401, "refresh_token_invalid");
+    let again = app.signed_in(OWNER, RECOVERED).await;
+    let page = again
+        .get("/api/users/audit?action=owner.recovered")
+        .await
+        .expect(200);
+    let [entry] = &page["items"].as_array().unwrap()[..] else {
+        panic!("one entry: {page}");
+    };
+    assert_eq!(entry["actor_kind"], "system");
+    let (_generator, _codes) = enrol(&app, &again, RECOVERED).await;
+
+    // The same text asks for nothing new, whatever else the settings say now.
+    let mut stopped = app.stop().await;
+    stopped.set("MARU_OWNER_PASSWORD", "yet another long password");
+    stopped.set("MARU_OWNER_EMAIL", "nobody@maru.local");
+    let app = stopped.start().await;
+    let waiting = app.log_in(OWNER, RECOVERED).await.expect(200);
+    assert_eq!(waiting["mfa_required"], json!(true));
+}
+
+#[tokio::test]
+async fn a_recovery_that_names_no_owner_or_no_password_keeps_the_service_from_starting() {
+    let app = TestApp::start().await;
+    let _kim = app.make_user("kim@maru.local", &["crew"], &[]).await;
+    let mut stopped = app.stop().await;
+    let refused = async |stopped: &crate::harness::Stopped, words: &str| {
+        let error = stopped.start_error().await;
+        assert!(error.contains(words), "{error}");
+    };
+    stopped.set("USER__OWNER__RECOVERY", "once");
+    stopped.set("MARU_OWNER_PASSWORD", "");
+    refused(&stopped, "MARU_OWNER_PASSWORD").await;
+    stopped.set("MARU_OWNER_PASSWORD", RECOVERED);
+    for email in ["kim@maru.local", "nobody@maru.local"] {
+        stopped.set("MARU_OWNER_EMAIL", email);
+        refused(&stopped, "owner.recovery").await;
+    }
+    stopped.set("MARU_OWNER_EMAIL", OWNER);
+    let app = stopped.start().await;
+    let _tokens = app.log_in(OWNER, RECOVERED).await.expect(200);
 }

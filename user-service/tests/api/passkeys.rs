@@ -1,5 +1,5 @@
-//! What needs no device: who may begin a ceremony, and what is no answer to one. A real ceremony runs
-//! in a browser, in the tests of the whole system.
+//! Who may begin a ceremony, what is no answer to one, and that each is good once, with a device that
+//! never counts. A browser's own ceremony runs in the tests of the whole system.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{ApiClient, Reply};
 
+use crate::authenticator::Authenticator;
 use crate::harness::{OWNER, OWNER_PASSWORD, TestApp};
 
 const UNKNOWN: &str = "0190b7a0-5a3c-7c1e-9a51-2f3a4b5c6d7e";
@@ -113,22 +114,102 @@ async fn a_ceremony_is_good_for_one_try_of_its_kind_and_its_person() {
         .await
         .expect_problem(409, "no_ceremony");
 
-    let login = start_login(&app).await;
-    finish_registration(&kim, &login)
+    // Whatever a device says, it says it to the person who began.
+    let registration = begin(&owner).await;
+    let body = json!({
+        "ceremony_id": registration["ceremony_id"], "name": "Phone",
+        "credential": Authenticator::new().register(&registration["options"]),
+    });
+    kim.post("/api/auth/passkeys/register/finish", &body)
         .await
         .expect_problem(409, "no_ceremony");
+    let login = start_login(&app).await;
     let registration = begin(&owner).await;
     for ceremony in [login, registration, json!({"ceremony_id": UNKNOWN})] {
         let reply = finish_login(&app, &ceremony).await;
         reply.expect_problem(401, "passkey_refused");
     }
+}
+
+async fn sign_in(app: &TestApp, ceremony: &Value, credential: &Value) -> Reply {
+    let body = json!({"ceremony_id": ceremony["ceremony_id"], "credential": credential});
+    app.client
+        .post("/api/auth/passkeys/login/finish", &body)
+        .await
+}
+
+#[tokio::test]
+async fn a_sign_in_is_good_once_and_for_five_minutes_and_nothing_is_kept_before() {
+    let app = TestApp::start().await;
+    let owner = app.owner().await;
+    let phone = Authenticator::new();
+    let begun = begin(&owner).await;
+    let body = json!({
+        "ceremony_id": begun["ceremony_id"], "name": "Phone",
+        "credential": phone.register(&begun["options"]),
+    });
+    let _passkey = owner
+        .post("/api/auth/passkeys/register/finish", &body)
+        .await
+        .expect(201);
+
     let login = start_login(&app).await;
-    finish_login(&app, &login)
+    let kept = "SELECT count(*) FROM passkey_challenges";
+    assert_eq!(count(&app, kept).await, 0);
+    let answer = phone.sign_in(&login["options"]);
+    let _tokens = sign_in(&app, &login, &answer).await.expect(200);
+    sign_in(&app, &login, &answer)
         .await
         .expect_problem(401, "passkey_refused");
-    finish_login(&app, &login)
+
+    let altered = login["ceremony_id"]
+        .as_str()
+        .unwrap()
+        .replacen('.', "A.", 1);
+    let late = start_login(&app).await;
+    let answer = phone.sign_in(&late["options"]);
+    for foreign in [&json!({"ceremony_id": altered}), &login] {
+        sign_in(&app, foreign, &answer)
+            .await
+            .expect_problem(401, "passkey_refused");
+    }
+    app.clock.advance(Duration::from_secs(301));
+    sign_in(&app, &late, &answer)
         .await
         .expect_problem(401, "passkey_refused");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_answers_to_one_ceremony_sent_at_once_one_signs_in() {
+    let app = TestApp::start().await;
+    let owner = app.owner().await;
+    let phone = Authenticator::new();
+    let begun = begin(&owner).await;
+    let body = json!({
+        "ceremony_id": begun["ceremony_id"], "name": "Phone",
+        "credential": phone.register(&begun["options"]),
+    });
+    let _passkey = owner
+        .post("/api/auth/passkeys/register/finish", &body)
+        .await
+        .expect(201);
+    let login = start_login(&app).await;
+    let answer = phone.sign_in(&login["options"]);
+    let replies = (0..8).map(|_| sign_in(&app, &login, &answer));
+    let replies = futures_util::future::join_all(replies).await;
+    let signed_in = replies.iter().filter(|reply| reply.status == 200).count();
+    assert_eq!(signed_in, 1);
+    assert!(
+        replies
+            .iter()
+            .all(|reply| [200, 401].contains(&reply.status))
+    );
+}
+
+async fn count(app: &TestApp, sql: &'static str) -> i64 {
+    let db = app.db().await;
+    let mut tx = db.read().await.unwrap();
+    store::fetch_one!(tx, (i64,), sql).unwrap().0
 }
 
 #[tokio::test]

@@ -123,7 +123,7 @@ impl FromRequest for Principal {
 }
 
 /// A person, or an application that acts for one: for handlers that look at the scopes themselves.
-/// 403 for a service's token.
+/// 403 for the token of a service, and of a program that acts for itself.
 #[derive(Debug)]
 pub struct PersonOrApplication(pub Principal);
 
@@ -136,8 +136,9 @@ impl FromRequest for PersonOrApplication {
         Box::pin(async move {
             let principal = verified.await?;
             match principal.token_type {
-                TokenType::Access | TokenType::Delegated => Ok(Self(principal)),
-                TokenType::Service => Err(ApiError::forbidden()),
+                TokenType::Access => Ok(Self(principal)),
+                TokenType::Delegated if !principal.acts_for_itself() => Ok(Self(principal)),
+                TokenType::Delegated | TokenType::Service => Err(ApiError::forbidden()),
             }
         })
     }

@@ -72,7 +72,8 @@ named! {
         Device = "device",
         /// A program of a third party.
         Plugin = "plugin",
-        /// A service of this installation; no account has it.
+        /// A program with credentials of its own, which an owner registered for some scopes and
+        /// stores; no account has it. Services of this installation have no role.
         Service = "service",
     }
 }
@@ -165,9 +166,9 @@ impl Role {
     #[must_use]
     pub const fn grants(self) -> &'static [Permission] {
         use Permission::{
-            AnalyticsRead, ApiKeysWrite, DevicesRead, DevicesWrite, InventoryRead, InventoryWrite,
-            MenuRead, OrdersCancel, OrdersCreate, OrdersRead, PaymentsRead, PaymentsRefund,
-            SessionsRevoke, TerminalsWrite, UsersInvite, UsersRead,
+            AnalyticsRead, ApiKeysWrite, CatalogWrite, DevicesRead, DevicesWrite, InventoryRead,
+            InventoryWrite, MenuRead, MenuWrite, OrdersCancel, OrdersCreate, OrdersRead,
+            PaymentsRead, PaymentsRefund, SessionsRevoke, TerminalsWrite, UsersInvite, UsersRead,
         };
         match self {
             Self::Owner => Permission::ALL,
@@ -200,8 +201,23 @@ impl Role {
             Self::Kiosk => &[MenuRead, OrdersCreate],
             Self::Device => &[MenuRead],
             Self::Plugin => &[MenuRead, OrdersRead, InventoryRead],
-            // Services are let in by name, where a route names them, never by a permission.
-            Self::Service => &[],
+            // What an application can be given, but for people's accounts. Its token's scopes say
+            // how much of that it has.
+            Self::Service => &[
+                MenuRead,
+                MenuWrite,
+                OrdersRead,
+                OrdersCreate,
+                OrdersCancel,
+                InventoryRead,
+                InventoryWrite,
+                CatalogWrite,
+                PaymentsRead,
+                PaymentsRefund,
+                AnalyticsRead,
+                DevicesRead,
+                DevicesWrite,
+            ],
         }
     }
 
@@ -254,11 +270,15 @@ mod tests {
     }
 
     #[test]
-    fn nobody_but_an_owner_may_do_everything_and_a_service_nothing() {
+    fn nobody_but_an_owner_may_do_everything_and_a_program_only_what_a_scope_names() {
         for role in Role::ALL {
             let all = role.grants().len() == Permission::ALL.len();
             assert_eq!(all, *role == Role::Owner, "{role}");
         }
-        assert!(Role::Service.grants().is_empty());
+        let scopes = super::super::scopes::permission_scopes().iter();
+        let scopes: Vec<Permission> = scopes.map(|scope| scope.permission).collect();
+        for permission in Role::Service.grants() {
+            assert!(scopes.contains(permission), "{permission}");
+        }
     }
 }

@@ -17,7 +17,7 @@ pub enum TokenType {
     /// A service's own identity.
     Service,
     /// An access token that a person let another application have: the person's rights, as far as
-    /// the token's scopes go.
+    /// the token's scopes go. Also that of a program that acts for itself, which has the role of one.
     Delegated,
 }
 
@@ -202,6 +202,12 @@ impl From<Claims> for Principal {
 }
 
 impl Principal {
+    /// Whether the caller is a program with credentials of its own, and no person's.
+    #[must_use]
+    pub fn acts_for_itself(&self) -> bool {
+        self.roles.contains(&Role::Service)
+    }
+
     /// Whether one of the roles allows it and, for an application, the account let it do that.
     #[must_use]
     pub fn allows(&self, permission: Permission) -> bool {

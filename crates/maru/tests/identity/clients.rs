@@ -9,7 +9,10 @@ const CALLBACK: &str = "https://app.invalid/callback";
 const AFTER_LOGOUT: &str = "https://app.invalid/bye";
 
 async fn register(owner: &ApiClient, confidential: bool) -> Value {
+    // Who can keep a secret may act for itself, too.
+    let service = confidential.then(|| json!({}));
     let body = json!({
+        "service": service,
         "name": "Stock Planner",
         "confidential": confidential,
         "redirect_uris": [CALLBACK],

@@ -6,7 +6,7 @@ use common::auth::Access;
 use serde_json::Value;
 
 use super::request::{Naming, Question};
-use super::verdict::{Caller, StoreSource, Verdict};
+use super::verdict::{Caller, Scopes, StoreSource, Verdict};
 use super::{Callers, Matrix, Report};
 use crate::client::{ApiClient, Reply};
 use crate::hostile::document::{Document, Operation};
@@ -90,6 +90,13 @@ impl<'a, C: Callers> Runner<'a, C> {
                 Some(token) => Some(token),
                 None => return,
             },
+            Caller::Program => {
+                let every = Scopes::Every.text();
+                match self.callers.program(&every, self.matrix.own.store) {
+                    Some(token) => Some(token),
+                    None => return,
+                }
+            }
             Caller::Person(role) => Some(self.callers.person(role, self.matrix.own.store).await),
         };
         let client = match token {

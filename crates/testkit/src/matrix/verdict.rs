@@ -11,6 +11,8 @@ pub(super) enum Caller {
     Service,
     /// An application that acts for an owner, with every scope or with none.
     Application(Scopes),
+    /// A program that acts for itself in one store, with every scope.
+    Program,
     Person(Role),
 }
 
@@ -49,6 +51,7 @@ impl Caller {
             Self::Service,
             Self::Application(Scopes::None),
             Self::Application(Scopes::Every),
+            Self::Program,
         ];
         others.into_iter().chain(people).collect()
     }
@@ -62,13 +65,18 @@ impl Caller {
             (Self::Person(role), Access::Operator) => role.allows(Permission::SystemOperate),
             (Self::Person(role), Access::Permission(permission)) => role.allows(permission),
             (Self::Application(scopes), Access::Permission(permission)) => scopes.hold(permission),
+            (Self::Program, Access::Permission(permission)) => Role::Service.allows(permission),
             _ => false,
         }
     }
 
     /// Whether the caller's rights end at a store.
     pub(super) fn is_confined(self) -> bool {
-        matches!(self, Self::Person(role) if role != Role::Owner)
+        match self {
+            Self::Person(role) => role != Role::Owner,
+            Self::Program => true,
+            Self::Nobody | Self::Service | Self::Application(_) => false,
+        }
     }
 }
 
@@ -79,6 +87,7 @@ impl fmt::Display for Caller {
             Self::Service => f.write_str("a service"),
             Self::Application(Scopes::Every) => f.write_str("an application"),
             Self::Application(Scopes::None) => f.write_str("an application without scopes"),
+            Self::Program => f.write_str("a program"),
             Self::Person(role) => write!(f, "{role:?}"),
         }
     }

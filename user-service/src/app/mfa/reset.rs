@@ -2,6 +2,7 @@
 
 use common::auth::Principal;
 use common::ids::UserId;
+use store::{StoreError, Tx};
 
 use super::tell;
 use crate::app::reauth::{Reauth, confirm_password};
@@ -36,9 +37,7 @@ pub(crate) async fn reset(
     let owner = caller(state, &mut tx, principal).await?;
     let account = accounts::find_account_locked(&mut tx, id).await?;
     let account = account.ok_or(AccountError::Unknown)?;
-    let had_totp = factors::delete_totp(&mut tx, id).await?;
-    let had_passkeys = passkeys::delete_all(&mut tx, id).await? > 0;
-    if !(had_totp || had_passkeys) {
+    if !remove_all(&mut tx, id).await? {
         return Ok(());
     }
     factors::delete_challenges_of(&mut tx, id).await?;
@@ -51,4 +50,11 @@ pub(crate) async fn reset(
     tx.commit().await?;
     tracing::info!(user.id = %id, by.id = %owner.id, "reset somebody's second factors");
     Ok(())
+}
+
+/// Removes every second factor of an account; whether it had one.
+pub(crate) async fn remove_all(tx: &mut Tx, id: UserId) -> Result<bool, StoreError> {
+    let had_totp = factors::delete_totp(tx, id).await?;
+    let had_passkeys = passkeys::delete_all(tx, id).await? > 0;
+    Ok(had_totp || had_passkeys)
 }

@@ -15,8 +15,8 @@ use crate::oidc::error::Refusal;
 use crate::oidc::params::{MAX_BYTES, Params};
 use crate::oidc::redirect_uri::form_action_source;
 use crate::oidc::request::{AuthorizationRequest, RequestFault};
-use crate::oidc::ticket::{BadTicket, Stub};
 use crate::state::AppState;
+use crate::tickets::{BadTicket, Stub};
 
 /// A request that goes on after somebody signed in.
 #[derive(Serialize, Deserialize)]
@@ -78,7 +78,7 @@ pub(super) async fn resume(
             .strip_prefix("ticket=")
             .ok_or(BadTicket)?;
         let now = state.clock.now();
-        let ticket: ResumeTicket = state.oidc.tickets.read(&browser.key, ticket, now)?;
+        let ticket: ResumeTicket = state.tickets.read(browser.key.expose(), ticket, now)?;
         let began_at = Timestamp::from_micros(ticket.began_at_micros);
         proceed(&state, &browser, &ticket.query, Some(began_at)).await
     };
@@ -128,9 +128,8 @@ async fn try_decide(state: &AppState, browser: &Browser, body: &[u8]) -> Result<
     let field = |name: &str| field(name).map_or("", |(_, value)| value.as_str());
     let now = state.clock.now();
     let ticket: ConsentTicket = state
-        .oidc
         .tickets
-        .read(&browser.key, field("ticket"), now)?;
+        .read(browser.key.expose(), field("ticket"), now)?;
     let person = browser.person(state).await?;
     let person = person.filter(|person| person.session.to_string() == ticket.session);
     let person = person.ok_or(BadTicket)?;
@@ -181,9 +180,8 @@ fn consent_page(
         session: person.session.to_string(),
     };
     let ticket = state
-        .oidc
         .tickets
-        .sign(&browser.key, stub, state.clock.now());
+        .sign(browser.key.expose(), stub, state.clock.now());
     let nonce = Nonce::new();
     let target = form_action_source(&request.redirect_uri);
     let page = ConsentPage {

@@ -3,15 +3,17 @@
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, LOCATION};
 use actix_web::{HttpResponse, delete, get, patch, post, web};
-use common::auth::{Permit, access, permits};
+use common::auth::{Permit, StoreClaim, access, permits};
 use common::error::{ApiError, Problem};
 use common::extract::{Check, Faults, PathId, Valid, ValidQuery};
+use common::ids::StoreId;
 use common::page::{Page, check_limit, decode_cursor, limit_or_default};
 use common::time::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::domain::account::MAX_STORES;
 use crate::oidc::client::{Client, ClientId};
 use crate::oidc::clients::{self, ClientChange, ClientError, ClientKind, NewClient};
 use crate::oidc::redirect_uri;
@@ -30,9 +32,10 @@ pub(crate) struct ClientIn {
     name: String,
     /// Whether it can keep a secret: a program on a server can, one on a person's machine cannot.
     confidential: bool,
-    /// Where browsers are sent back to, at least one and at most 10: https, http on this machine, or
-    /// the application's own scheme. They are compared as text.
-    #[schema(min_items = 1, max_items = 10)]
+    /// Where browsers are sent back to, at most 10, and at least one unless it acts for itself: https,
+    /// http on this machine, or the application's own scheme. They are compared as text.
+    #[serde(default)]
+    #[schema(max_items = 10)]
     redirect_uris: Vec<String>,
     /// Where browsers may be sent after signing out, at most 10.
     #[serde(default)]
@@ -41,6 +44,27 @@ pub(crate) struct ClientIn {
     /// The most that it can be given: `openid`, `profile`, `email`, `offline_access` and permissions.
     #[schema(min_items = 1, max_items = 50)]
     scopes: Vec<String>,
+    /// Lets it act for itself, without a person, within its scopes. It needs a secret for that.
+    #[serde(default)]
+    service: Option<ServiceIn>,
+}
+
+/// How an application acts for itself.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ServiceIn {
+    /// In these stores, 1 to 50; in every store when left out.
+    #[serde(default)]
+    #[schema(min_items = 1, max_items = 50)]
+    stores: Option<Vec<StoreId>>,
+}
+
+/// How an application acts for itself.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ServiceOut {
+    /// In these stores; absent: in every store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stores: Option<Vec<StoreId>>,
 }
 
 /// What is to become different in an application.
@@ -65,6 +89,9 @@ pub(crate) struct ClientPatch {
     #[serde(default)]
     #[schema(min_items = 1, max_items = 50)]
     scopes: Option<Vec<String>>,
+    /// Where it acts for itself from now on.
+    #[serde(default)]
+    service: Option<ServiceIn>,
     /// Disabling ends every session in which the application acts for somebody.
     #[serde(default)]
     disabled: Option<bool>,
@@ -85,6 +112,9 @@ pub(crate) struct ClientOut {
     post_logout_redirect_uris: Vec<String>,
     /// The most that it can be given.
     scopes: Vec<&'static str>,
+    /// How it acts for itself, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<ServiceOut>,
     /// Whether it gets nothing.
     disabled: bool,
     /// Counts changes, from 1.
@@ -130,6 +160,12 @@ impl From<Client> for ClientOut {
             redirect_uris: client.redirect_uris,
             post_logout_redirect_uris: client.post_logout_redirect_uris,
             scopes: client.scopes.names(),
+            service: client.service.map(|service| ServiceOut {
+                stores: match service.stores {
+                    StoreClaim::Only(stores) => Some(stores),
+                    StoreClaim::Text(_every) => None,
+                },
+            }),
             disabled: client.disabled,
             version: client.version,
             created_at: client.created_at,
@@ -142,8 +178,16 @@ impl Check for ClientIn {
     fn check(&self, faults: &mut Faults) {
         faults.require_text(&self.name, "name", MAX_NAME_CHARACTERS);
         check_uris(&self.redirect_uris, "redirect_uris", faults);
-        let some = !self.redirect_uris.is_empty();
+        let some = !self.redirect_uris.is_empty() || self.service.is_some();
         faults.require(some, "redirect_uris", "empty", "at least one address");
+        check_service(self.service.as_ref(), faults);
+        let proved = self.confidential || self.service.is_none();
+        faults.require(
+            proved,
+            "service",
+            "not_confidential",
+            "an application with a secret",
+        );
         check_uris(
             &self.post_logout_redirect_uris,
             "post_logout_redirect_uris",
@@ -178,6 +222,7 @@ impl Check for ClientPatch {
         if let Some(scopes) = &self.scopes {
             check_scopes(scopes, faults);
         }
+        check_service(self.service.as_ref(), faults);
     }
 }
 
@@ -185,6 +230,12 @@ impl Check for ClientQuery {
     fn check(&self, faults: &mut Faults) {
         check_limit(self.limit, faults);
     }
+}
+
+fn check_service(service: Option<&ServiceIn>, faults: &mut Faults) {
+    let stores = service.and_then(|service| service.stores.as_ref());
+    let few = stores.is_none_or(|stores| (1..=MAX_STORES).contains(&stores.len()));
+    faults.require(few, "service.stores", "out_of_range", "1 to 50 stores");
 }
 
 fn check_uris(uris: &[String], field: &str, faults: &mut Faults) {
@@ -225,6 +276,12 @@ fn check_scopes(names: &[String], faults: &mut Faults) {
     }
 }
 
+impl From<ServiceIn> for StoreClaim {
+    fn from(input: ServiceIn) -> Self {
+        input.stores.map_or(Self::ALL, Self::Only)
+    }
+}
+
 impl From<ClientIn> for NewClient {
     fn from(input: ClientIn) -> Self {
         Self {
@@ -232,6 +289,7 @@ impl From<ClientIn> for NewClient {
             redirect_uris: input.redirect_uris,
             post_logout_redirect_uris: input.post_logout_redirect_uris,
             scopes: input.scopes.iter().collect(),
+            service: input.service.map(StoreClaim::from),
             kind: match input.confidential {
                 true => ClientKind::Confidential,
                 false => ClientKind::Public,
@@ -247,6 +305,7 @@ impl From<ClientPatch> for ClientChange {
             redirect_uris: patch.redirect_uris,
             post_logout_redirect_uris: patch.post_logout_redirect_uris,
             scopes: patch.scopes.map(|names| Scopes::from_iter(&names)),
+            service: patch.service.map(StoreClaim::from),
             disabled: patch.disabled,
         }
     }
@@ -349,7 +408,8 @@ pub(crate) async fn read(
 
 /// Changes an application.
 ///
-/// For owners. Made from an older version it is refused with 409 `version_conflict`, so repeating it
+/// For owners. Tokens with which it acts for itself end with every change. Made from an older version
+/// it is refused with 409 `version_conflict`, so repeating it
 /// changes nothing. Emits no event.
 #[access(chain)]
 #[utoipa::path(

@@ -15,7 +15,7 @@ use common::error::ApiError;
 use crate::error::{CredentialError, SessionError};
 use crate::keys::random;
 use crate::oidc::params::TooLong;
-use crate::oidc::ticket::BadTicket;
+use crate::tickets::BadTicket;
 
 /// Where somebody signs in.
 #[derive(Template)]

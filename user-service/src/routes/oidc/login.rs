@@ -23,9 +23,9 @@ use crate::oidc::browser;
 use crate::oidc::params::Params;
 use crate::oidc::redirect_uri::form_action_source;
 use crate::oidc::request::AuthorizationRequest;
-use crate::oidc::ticket::Stub;
 use crate::passkeys;
 use crate::state::AppState;
+use crate::tickets::Stub;
 
 /// Authentication methods (RFC 8176, section 2) of a password.
 const WITH_PASSWORD: &[&str] = &["pwd"];
@@ -109,7 +109,9 @@ async fn try_log_in(
 ) -> Result<Answer, PageError> {
     let form = LoginForm::read(body)?;
     let now = state.clock.now();
-    let ticket: LoginTicket = state.oidc.tickets.read(&browser.key, &form.ticket, now)?;
+    let ticket: LoginTicket = state
+        .tickets
+        .read(browser.key.expose(), &form.ticket, now)?;
     let proved = if let Some(waiting) = &form.waiting {
         second_factor::with_code(state, waiting, &form.code, address).await
     } else if !form.passkey.is_empty() {
@@ -145,7 +147,7 @@ async fn enter(
         began_at_micros: ticket.began_at_micros,
     };
     let now = state.clock.now();
-    let resume = state.oidc.tickets.sign(&browser.key, stub, now);
+    let resume = state.tickets.sign(browser.key.expose(), stub, now);
     let answer = Answer::redirect(&format!("/oauth/continue?ticket={resume}"));
     Ok(answer.with_cookie(Some(signed_in_cookie(&state.oidc, &cookie))))
 }
@@ -178,12 +180,9 @@ async fn with_passkey(
     form: &LoginForm,
     address: ClientAddress,
 ) -> Result<Proof, CredentialError> {
-    let ceremony = passkeys::ceremony_of(&form.ceremony);
-    let answer = serde_json::from_str(&form.passkey).ok();
-    let (Some(ceremony), Some(answer)) = (ceremony, answer) else {
-        return Err(SessionError::BadCredentials.into());
-    };
-    let signed_in = passkeys::finish_login(state, ceremony, &answer, address).await;
+    let answer = serde_json::from_str(&form.passkey);
+    let answer = answer.map_err(|_malformed| SessionError::BadCredentials)?;
+    let signed_in = passkeys::finish_login(state, &form.ceremony, &answer, address).await;
     let tokens = signed_in.map_err(SessionError::from)?;
     Ok(Proof::Whole(tokens.session, WITH_PASSKEY))
 }
@@ -232,7 +231,7 @@ async fn draw(
 
 fn sign(state: &AppState, browser: &Browser, ticket: LoginTicket) -> String {
     let now = state.clock.now();
-    state.oidc.tickets.sign(&browser.key, ticket, now)
+    state.tickets.sign(browser.key.expose(), ticket, now)
 }
 
 fn problem_of(form: &LoginForm, error: CredentialError) -> Result<Problem<'_>, PageError> {

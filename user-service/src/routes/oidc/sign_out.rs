@@ -12,8 +12,8 @@ use crate::oidc::browser;
 use crate::oidc::end_session::{SignOut, SignOutFault};
 use crate::oidc::params::Params;
 use crate::oidc::redirect_uri::form_action_source;
-use crate::oidc::ticket::{BadTicket, Stub};
 use crate::state::AppState;
+use crate::tickets::{BadTicket, Stub};
 
 /// A sign-out that waits for the person's word.
 #[derive(Serialize, Deserialize)]
@@ -57,7 +57,7 @@ pub(super) async fn confirm(
             .find(|(name, _)| name == "ticket")
             .ok_or(BadTicket)?;
         let now = state.clock.now();
-        let ticket: SignOutTicket = state.oidc.tickets.read(&browser.key, &ticket.1, now)?;
+        let ticket: SignOutTicket = state.tickets.read(browser.key.expose(), &ticket.1, now)?;
         finish(&state, &browser, ticket.return_to.as_deref()).await
     };
     respond(outcome.await)
@@ -82,9 +82,8 @@ async fn proceed(state: &AppState, browser: &Browser, query: &str) -> Result<Ans
         return_to: sign_out.return_to,
     };
     let ticket = state
-        .oidc
         .tickets
-        .sign(&browser.key, stub, state.clock.now());
+        .sign(browser.key.expose(), stub, state.clock.now());
     let nonce = Nonce::new();
     let page = SignOutPage {
         nonce: nonce.as_str(),

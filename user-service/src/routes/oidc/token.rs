@@ -12,11 +12,13 @@ use common::error::ApiError;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
+use crate::client_address::ClientAddress;
 use crate::oidc::client::Client;
 use crate::oidc::codes::{self, Exchange};
 use crate::oidc::error::GrantError;
 use crate::oidc::params::Params;
 use crate::oidc::revoke;
+use crate::oidc::service;
 use crate::oidc::token::{self, ClientProof, Issued};
 use crate::state::AppState;
 
@@ -39,14 +41,15 @@ struct RefusedOut<'r> {
     error_description: &'r str,
 }
 
-/// Exchanges a code or a refresh token for tokens.
+/// Exchanges a code, a refresh token, or the client's own proof for tokens.
 pub(super) async fn token(
     request: HttpRequest,
     state: web::Data<AppState>,
+    address: ClientAddress,
     body: web::Bytes,
 ) -> HttpResponse {
     let outcome = async {
-        let (client, params) = read(&state, &request, &body).await?;
+        let (client, params) = read(&state, &request, address, &body).await?;
         grant(&state, &client, &params).await
     };
     match outcome.await {
@@ -59,11 +62,12 @@ pub(super) async fn token(
 pub(super) async fn revoke(
     request: HttpRequest,
     state: web::Data<AppState>,
+    address: ClientAddress,
     verifier: web::Data<TokenVerifier>,
     body: web::Bytes,
 ) -> HttpResponse {
     let outcome = async {
-        let (client, params) = read(&state, &request, &body).await?;
+        let (client, params) = read(&state, &request, address, &body).await?;
         let missing = GrantError::InvalidRequest("token is missing");
         let token = params.secret("token").ok_or(missing)?;
         revoke::revoke(&state, &verifier, &client, &token).await
@@ -79,6 +83,7 @@ pub(super) async fn revoke(
 async fn read(
     state: &AppState,
     request: &HttpRequest,
+    address: ClientAddress,
     body: &[u8],
 ) -> Result<(Client, Params), GrantError> {
     let content_type = request.headers().get(CONTENT_TYPE);
@@ -98,7 +103,7 @@ async fn read(
         return Err(GrantError::InvalidRequest(detail));
     }
     let proof = proof_of(request, &params)?;
-    let client = token::authenticate(state, &proof).await?;
+    let client = token::authenticate(state, &proof, address).await?;
     Ok((client, params))
 }
 
@@ -157,6 +162,7 @@ async fn grant(state: &AppState, client: &Client, params: &Params) -> Result<Iss
             let presented = params.secret("refresh_token").ok_or(missing)?;
             token::renew(state, client, &presented, params.get("scope")).await
         }
+        Some("client_credentials") => service::issue(state, client, params.get("scope")),
         Some(_) => Err(GrantError::UnsupportedGrantType),
         None => Err(GrantError::InvalidRequest("grant_type is missing")),
     }
@@ -200,9 +206,14 @@ fn refuse(error: GrantError, request: &HttpRequest) -> HttpResponse {
         ),
         GrantError::InvalidScope => ("invalid_scope", "more was asked for than was granted"),
         GrantError::UnsupportedGrantType => {
-            let detail = "only authorization_code and refresh_token are offered";
+            let detail =
+                "only authorization_code, refresh_token and client_credentials are offered";
             ("unsupported_grant_type", detail)
         }
+        GrantError::UnauthorizedClient => (
+            "unauthorized_client",
+            "the client was not registered to act for itself",
+        ),
         GrantError::Session(error) => return fail(error.into()),
     };
     let is_client = code == "invalid_client";
@@ -226,10 +237,13 @@ fn refuse(error: GrantError, request: &HttpRequest) -> HttpResponse {
 fn fail(error: ApiError) -> HttpResponse {
     let problem = error.error_response();
     let code = match problem.status() {
-        StatusCode::SERVICE_UNAVAILABLE => "temporarily_unavailable",
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+            "temporarily_unavailable"
+        }
         _ => "server_error",
     };
     let mut response = HttpResponse::build(problem.status());
+    response.insert_header((CACHE_CONTROL, "no-store"));
     if let Some(wait) = problem.headers().get(RETRY_AFTER) {
         response.insert_header((RETRY_AFTER, wait.clone()));
     }

@@ -205,7 +205,7 @@ async fn the_discovery_document_says_what_is_offered() {
             document["id_token_signing_alg_values_supported"],
             json!(["EdDSA"])
         );
-        let grants = json!(["authorization_code", "refresh_token"]);
+        let grants = json!(["authorization_code", "refresh_token", "client_credentials"]);
         assert_eq!(document["grant_types_supported"], grants);
         assert_eq!(
             document["authorization_response_iss_parameter_supported"],

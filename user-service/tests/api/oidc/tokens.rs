@@ -179,7 +179,7 @@ async fn an_exchange_must_fit_its_code() {
         ("grant_type", "", "invalid_request"),
         ("grant_type", "password", "unsupported_grant_type"),
         ("grant_type", "implicit", "unsupported_grant_type"),
-        ("grant_type", "client_credentials", "unsupported_grant_type"),
+        ("grant_type", "client_credentials", "unauthorized_client"),
     ] {
         let params = Application::exchange(&code);
         let params = params.map(|(known, old)| (known, if known == name { value } else { old }));

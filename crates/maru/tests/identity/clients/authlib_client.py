@@ -1,4 +1,5 @@
-"""The PyPI package authlib, unmodified: code flow with PKCE, refresh, userinfo, revocation, logout."""
+"""The PyPI package authlib, unmodified: code flow with PKCE, refresh, userinfo, revocation, logout,
+and the client credentials grant."""
 
 import json
 import os
@@ -95,6 +96,15 @@ try:
     raise AssertionError("a revoked refresh token was taken")
 except OAuthError as error:
     assert error.error == "invalid_grant", error
+
+for method in ("client_secret_basic", "client_secret_post"):
+    program = OAuth2Session(
+        TOLD["client_id"], TOLD["client_secret"], token_endpoint_auth_method=method
+    )
+    own = program.fetch_token(
+        metadata["token_endpoint"], grant_type="client_credentials", scope="orders:read"
+    )
+    assert own["scope"] == "orders:read" and "refresh_token" not in own, own
 
 out = browser.get(
     metadata["end_session_endpoint"],

@@ -1,4 +1,5 @@
-// The npm package openid-client, unmodified: code flow with PKCE, refresh, userinfo, revocation, logout.
+// The npm package openid-client, unmodified: code flow with PKCE, refresh, userinfo, revocation, logout, and
+// the client credentials grant.
 
 import * as oidc from "openid-client";
 import { Browser, assert, told } from "./provider.mjs";
@@ -49,6 +50,15 @@ await oidc.fetchUserInfo(config, renewed.access_token, claims.sub);
 await oidc.tokenRevocation(config, renewed.refresh_token);
 const refused = await oidc.refreshTokenGrant(config, renewed.refresh_token).catch((error) => error);
 assert(refused.error === "invalid_grant", `a revoked token is answered ${refused}`);
+
+if (told.client_secret) {
+  const own = await oidc.clientCredentialsGrant(config, { scope: "orders:read inventory:read" });
+  assert(own.scope === "inventory:read orders:read", `for itself it may ${own.scope}`);
+  assert(own.expires_in === 600 && !own.refresh_token && !own.id_token, "more than an access token");
+  await oidc.tokenRevocation(config, own.access_token);
+  const more = await oidc.clientCredentialsGrant(config, { scope: "menu:write" }).catch((error) => error);
+  assert(more.error === "invalid_scope", `a scope that it does not have is answered ${more}`);
+}
 
 const bye = oidc.buildEndSessionUrl(config, {
   post_logout_redirect_uri: told.after_logout,
