@@ -56,6 +56,12 @@ struct Inner {
     dummy: String,
 }
 
+/// The right to wait for a turn.
+pub(crate) struct Place {
+    inner: Arc<Inner>,
+    place: OwnedSemaphorePermit,
+}
+
 /// The right to compute hashes one after the other.
 pub(crate) struct Turn {
     inner: Arc<Inner>,
@@ -94,14 +100,17 @@ impl Hasher {
         })))
     }
 
-    /// Waits for a turn, unless too many wait already.
-    pub(crate) async fn turn(&self) -> Result<Turn, Busy> {
+    /// Takes a place in the line, unless too many wait already.
+    pub(crate) fn place(&self) -> Result<Place, Busy> {
         let inner = Arc::clone(&self.0);
         let place = Arc::clone(&inner.places).try_acquire_owned();
         let place = place.map_err(|_full| Busy)?;
-        let turn = Arc::clone(&inner.turns).acquire_owned().await;
-        let turn = turn.expect("the semaphore is never closed");
-        Ok(Turn { inner, turn, place })
+        Ok(Place { inner, place })
+    }
+
+    /// Waits for a turn, unless too many wait already.
+    pub(crate) async fn turn(&self) -> Result<Turn, Busy> {
+        Ok(self.place()?.turn().await)
     }
 
     /// A hash that no password matches.
@@ -117,6 +126,17 @@ impl Hasher {
     /// Gives all memory back to the system that no hash needs now.
     pub(crate) fn release_memory(&self) {
         self.0.memory.release();
+    }
+}
+
+impl Place {
+    /// Waits for the turn. What can be done before is best done before: a turn without a hash under way
+    /// leaves a processor without work.
+    pub(crate) async fn turn(self) -> Turn {
+        let Self { inner, place } = self;
+        let turn = Arc::clone(&inner.turns).acquire_owned().await;
+        let turn = turn.expect("the semaphore is never closed");
+        Turn { inner, turn, place }
     }
 }
 

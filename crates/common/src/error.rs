@@ -244,6 +244,11 @@ impl ResponseError for ApiError {
             let seconds = after.as_millis().div_ceil(1_000).max(1);
             response.insert_header((header::RETRY_AFTER, seconds.to_string()));
         }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            // Whoever has to come back later needs no connection meanwhile: of many who come at once,
+            // each that stays open costs several pages of memory.
+            response.force_close();
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             // RFC 6750, section 3.1: no error attribute when no token was sent at all.
             let challenge = match self.code {

@@ -91,6 +91,11 @@ impl Server {
         Ok(())
     }
 
+    /// Processor time spent so far, in seconds.
+    pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
+        cpu_seconds_of(&self.child.id().to_string())
+    }
+
     /// Resident memory, in MiB.
     pub(crate) fn memory_mib(&self) -> anyhow::Result<f64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
@@ -99,6 +104,18 @@ impl Server {
         let kib: f64 = kib.context("no VmRSS: user-service has ended")?.parse()?;
         Ok(kib / 1_024.0)
     }
+}
+
+/// Processor time of a process, in seconds: `utime` and `stime` of proc_pid_stat(5), in ticks.
+pub(crate) fn cpu_seconds_of(process: &str) -> anyhow::Result<f64> {
+    /// As every Linux on the processors of today counts them (`getconf CLK_TCK`).
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name, in parentheses, may hold blanks.
+    let (_name, rest) = stat.rsplit_once(')').context("no stat of a process")?;
+    let times = rest.split_whitespace().skip(11).take(2);
+    let ticks: Result<f64, _> = times.map(str::parse::<f64>).sum();
+    Ok(ticks? / TICKS_PER_SECOND)
 }
 
 impl Drop for Server {

@@ -1,6 +1,7 @@
 //! How an account may act in a session: with less than it has, where the session is bound to a store
 //! or a second factor that is required is missing.
 
+use common::ids::StoreId;
 use store::{StoreError, Tx};
 
 use super::mfa;
@@ -24,8 +25,19 @@ pub(crate) async fn acting(
     account: Account,
     session: SessionId,
 ) -> Result<Acting, StoreError> {
+    let store = pos_devices::find_store_of_session(tx, session).await?;
+    acting_at(state, tx, account, store).await
+}
+
+/// The same where it is known to which store the session is bound, if to any.
+pub(crate) async fn acting_at(
+    state: &AppState,
+    tx: &mut Tx,
+    account: Account,
+    store: Option<StoreId>,
+) -> Result<Acting, StoreError> {
     let mfa_enrolment_required = mfa::is_missing(state, tx, &account).await?;
-    let account = match pos_devices::find_store_of_session(tx, session).await? {
+    let account = match store {
         Some(store) => account.at_store(store),
         None => account,
     };

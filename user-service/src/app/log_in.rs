@@ -9,7 +9,7 @@ use common::ids::UserId;
 use secrecy::SecretString;
 use store::Tx;
 
-use super::acting::acting;
+use super::acting::acting_at;
 use super::mfa::{self, Challenge};
 use super::{failed_logins, own_sessions};
 use crate::client_address::ClientAddress;
@@ -81,14 +81,38 @@ async fn try_log_in(state: &AppState, login: Login) -> Result<LoggedIn, SessionE
     // What cannot be an address is no account's; nor need it be a text that the database takes.
     let email_key = Email::parse(login.email.trim()).map_or_else(String::new, |email| email.key());
     let attempt = state.throttle.attempt(&email_key, login.address);
-    refuse_if_throttled(state, &attempt, &email_key).await?;
-    let turn = state.hasher.turn().await?;
+    Box::pin(refuse_if_throttled(state, &attempt, &email_key)).await?;
+    let place = state.hasher.place()?;
+    // Boxed, here, above and below: many wait for their turn at once, each with no more memory than it
+    // needs until then.
+    let credentials = Box::pin(find_credentials(state, &email_key)).await?;
+    let turn = place.turn().await;
+    Box::pin(take_turn(
+        state,
+        login,
+        (attempt, email_key),
+        (turn, credentials),
+    ))
+    .await
+}
+
+async fn find_credentials(
+    state: &AppState,
+    email_key: &str,
+) -> Result<Option<Credentials>, SessionError> {
+    let mut tx = state.db.read().await?;
+    Ok(accounts::find_credentials(&mut tx, email_key).await?)
+}
+
+/// Checks a login whose turn it is, against what was stored when it took its place.
+async fn take_turn(
+    state: &AppState,
+    login: Login,
+    (attempt, email_key): (Attempt, String),
+    (turn, credentials): (Turn, Option<Credentials>),
+) -> Result<LoggedIn, SessionError> {
     // Tries that waited in line together must not all pass before the first failure is counted.
     refuse_if_throttled(state, &attempt, &email_key).await?;
-
-    let mut tx = state.db.read().await?;
-    let credentials = accounts::find_credentials(&mut tx, &email_key).await?;
-    drop(tx);
     let (turn, rehash) = verify(turn, credentials.as_ref(), login.password.clone()).await?;
     let known = credentials.as_ref().map(|credentials| credentials.id);
     let (Some(credentials), Some(outdated)) = (credentials, rehash) else {
@@ -131,12 +155,9 @@ async fn admit(
     rehash: Option<Rehash>,
 ) -> Result<LoggedIn, SessionError> {
     let (id, mut tx) = (verified.id, state.db.begin().await?);
-    let account = find_enabled(&mut tx, id).await?;
-    let present = accounts::find_credentials(&mut tx, &account.email_key()).await?;
-    if present.is_none_or(|now| now.password_hash != verified.password_hash) {
-        // By a change, or by another login that renewed the hash: another try knows.
-        return Err(Busy.into());
-    }
+    let account = accounts::find_verified_locked(&mut tx, id, &verified.password_hash).await?;
+    // Disabled or changed meanwhile, or another login renewed the hash: another try knows.
+    let account = account.ok_or(Busy)?;
     if let Some(Rehash { old, new }) = rehash {
         accounts::update_password_hash(&mut tx, id, &old, &new).await?;
     }
@@ -223,15 +244,19 @@ pub(super) async fn open_session(
         user_id: account.id,
         created_at: now,
         expires_at: now.plus(life),
+        origin: own_sessions::origin(state),
     };
     let refresh = state.refresh_tokens.first(TokenHolder::Account);
     sessions::insert_session(tx, &session).await?;
-    own_sessions::remember_origin(state, tx, session.id).await?;
     sessions::insert_refresh_token(tx, &refresh.hash(), session.id, now).await?;
-    if let Place::Terminal(device) = place {
-        pos_devices::bind_session(tx, session.id, device).await?;
-    }
-    let acting = acting(state, tx, account, session.id).await?;
+    let store = match place {
+        Place::Anywhere => None,
+        Place::Terminal(device) => {
+            pos_devices::bind_session(tx, session.id, device).await?;
+            Some(device.store_id)
+        }
+    };
+    let acting = acting_at(state, tx, account, store).await?;
     let access = state.mint.access(&acting.account, session.id)?;
     tracing::info!(user.id = %acting.account.id, session.id = %session.id, "signed in");
     Ok(Tokens {

@@ -18,21 +18,18 @@ use crate::domain::session::{RevokeReason, SessionId};
 use crate::error::AccountError;
 use crate::state::AppState;
 use crate::store::session_list::{self, ListedSession};
+use crate::store::sessions::Origin;
 use crate::store::{accounts, sessions};
 
-/// Remembers where the session is opened: what the request that opens it tells.
-pub(crate) async fn remember_origin(
-    state: &AppState,
-    tx: &mut Tx,
-    session: SessionId,
-) -> Result<(), StoreError> {
-    let Some(context) = RequestContext::current() else {
-        return Ok(());
-    };
-    let device = device_label(&context.origin.user_agent);
+/// Where a session is opened: what the request that opens it tells.
+pub(crate) fn origin(state: &AppState) -> Origin {
+    let device =
+        RequestContext::current().and_then(|context| device_label(&context.origin.user_agent));
     let address = ClientAddress::current(&state.trusted_proxies);
-    let address = address.map(|address| address.to_string());
-    session_list::update_origin(tx, session, device.as_deref(), address.as_deref()).await
+    Origin {
+        device,
+        address: address.map(|address| address.to_string()),
+    }
 }
 
 /// The caller's sessions in force, last used first, and which of them asks.

@@ -19,7 +19,7 @@ use crate::domain::session::{RevokeReason, SessionId};
 use crate::keys::{RefreshToken, TokenHolder};
 use crate::state::AppState;
 use crate::store::accounts;
-use crate::store::sessions::{self, NewSession};
+use crate::store::sessions::{self, NewSession, Origin};
 
 const BAD_CODE: GrantError = GrantError::InvalidGrant("the code is not valid");
 
@@ -131,6 +131,7 @@ async fn open_grant(state: &AppState, tx: &mut Tx, code: &StoredCode) -> Result<
         user_id: code.user,
         created_at: now,
         expires_at: now.plus(state.session_limits.life),
+        origin: Origin::default(),
     };
     let grant = Grant {
         session: session.id,

@@ -173,6 +173,23 @@ pub(crate) async fn find_account_locked(
     complete_one(tx, row).await
 }
 
+/// One account in force with this password's hash, kept from changing until the transaction ends.
+pub(crate) async fn find_verified_locked(
+    tx: &mut Tx,
+    id: UserId,
+    password_hash: &str,
+) -> Result<Option<Account>, StoreError> {
+    let row = store::fetch_optional_locked!(
+        tx,
+        AccountRow,
+        "SELECT id, email, display_name, disabled, version, created_at, updated_at
+         FROM users WHERE id = $1 AND password_hash = $2 AND NOT disabled",
+        id,
+        password_hash
+    )?;
+    complete_one(tx, row).await
+}
+
 /// The account of a session that is in force; `None` when the session or the account is over.
 pub(crate) async fn find_in_session(
     tx: &mut Tx,
@@ -265,32 +282,28 @@ async fn complete_one(tx: &mut Tx, row: Option<AccountRow>) -> Result<Option<Acc
     Ok(complete(tx, row.into_iter().collect()).await?.pop())
 }
 
-/// Adds roles and stores to rows in ascending order of id, with two statements for the whole page.
+/// Adds roles and stores to rows in ascending order of id, with one statement for the whole page.
 async fn complete(tx: &mut Tx, rows: Vec<AccountRow>) -> Result<Vec<Account>, StoreError> {
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
         return Ok(Vec::new());
     };
-    let role_rows = store::fetch_all!(
+    let held = store::fetch_all!(
         tx,
-        (UserId, String),
-        "SELECT user_id, role FROM user_roles WHERE user_id >= $1 AND user_id <= $2",
-        first.id,
-        last.id
-    )?;
-    let store_rows = store::fetch_all!(
-        tx,
-        (UserId, StoreId),
-        "SELECT user_id, store_id FROM user_stores WHERE user_id >= $1 AND user_id <= $2",
+        (UserId, Option<String>, Option<StoreId>),
+        "SELECT user_id, role, CAST(NULL AS uuid) AS store_id
+         FROM user_roles WHERE user_id >= $1 AND user_id <= $2
+         UNION ALL
+         SELECT user_id, CAST(NULL AS text), store_id
+         FROM user_stores WHERE user_id >= $1 AND user_id <= $2",
         first.id,
         last.id
     )?;
     let mut roles: BTreeMap<UserId, BTreeSet<Role>> = BTreeMap::new();
-    for (user, name) in role_rows {
-        roles.entry(user).or_default().extend(roles::parse(&name));
-    }
     let mut stores: BTreeMap<UserId, BTreeSet<StoreId>> = BTreeMap::new();
-    for (user, store) in store_rows {
-        stores.entry(user).or_default().insert(store);
+    for (user, role, store) in held {
+        let role = role.and_then(|name| roles::parse(&name));
+        roles.entry(user).or_default().extend(role);
+        stores.entry(user).or_default().extend(store);
     }
     let account = |row: AccountRow| Account {
         roles: roles.remove(&row.id).unwrap_or_default(),

@@ -20,18 +20,6 @@ pub(crate) struct ListedSession {
     pub(crate) expires_at: Timestamp,
 }
 
-/// Stores where a session was opened.
-pub(crate) async fn update_origin(
-    tx: &mut Tx,
-    session: SessionId,
-    device: Option<&str>,
-    address: Option<&str>,
-) -> Result<(), StoreError> {
-    let sql = "UPDATE sessions SET device = $2, address = $3 WHERE id = $1";
-    store::execute!(tx, sql, session, device, address)?;
-    Ok(())
-}
-
 /// The sessions of an account that are in force, last used first.
 pub(crate) async fn list_in_force(
     tx: &mut Tx,

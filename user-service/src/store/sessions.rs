@@ -7,13 +7,21 @@ use uuid::Uuid;
 
 use crate::domain::session::{RefreshState, RevokeReason, SessionId};
 
+/// Where a session is opened, as its person will recognize it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Origin {
+    pub(crate) device: Option<String>,
+    pub(crate) address: Option<String>,
+}
+
 /// A session to open.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct NewSession {
     pub(crate) id: SessionId,
     pub(crate) user_id: UserId,
     pub(crate) created_at: Timestamp,
     pub(crate) expires_at: Timestamp,
+    pub(crate) origin: Origin,
 }
 
 /// When a session began and when it ends at the latest.
@@ -53,12 +61,14 @@ pub(crate) struct StoredRefresh {
 pub(crate) async fn insert_session(tx: &mut Tx, session: &NewSession) -> Result<(), StoreError> {
     store::execute!(
         tx,
-        "INSERT INTO sessions (id, user_id, created_at, last_used_at, expires_at)
-         VALUES ($1, $2, $3, $3, $4)",
+        "INSERT INTO sessions (id, user_id, created_at, last_used_at, expires_at, device, address)
+         VALUES ($1, $2, $3, $3, $4, $5, $6)",
         session.id,
         session.user_id,
         session.created_at,
-        session.expires_at
+        session.expires_at,
+        session.origin.device.as_deref(),
+        session.origin.address.as_deref()
     )?;
     Ok(())
 }

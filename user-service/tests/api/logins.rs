@@ -150,6 +150,8 @@ async fn logins_beyond_the_queue_are_told_to_come_back() {
     assert!(served >= 1);
     for reply in replies.into_iter().filter(|reply| reply.status != 200) {
         assert!(reply.header("retry-after").is_some());
+        // Nor do they keep a connection until then.
+        assert_eq!(reply.header("connection"), Some("close"));
         reply.expect_problem(503, "busy");
     }
 }
