@@ -19,7 +19,7 @@ pub(crate) mod pins;
 pub(crate) mod privacy;
 pub(crate) mod profile;
 pub(crate) mod reauth;
-pub(crate) mod recover_owner;
+mod recover_owner;
 pub(crate) mod refresh;
 pub(crate) mod rotate_keys;
 pub(crate) mod service_token;

@@ -19,8 +19,7 @@ use resilience::Announcement;
 use secrecy::{ExposeSecret, SecretString};
 use store::{Db, Migrator};
 
-use crate::app::bootstrap::ensure_owner;
-use crate::app::recover_owner::recover_owner_if_asked;
+use crate::app::bootstrap::settle_owner;
 use crate::app::{audit_trail, rotate_keys};
 use crate::domain::session::SessionLimits;
 use crate::events::OwnTokens;
@@ -118,8 +117,7 @@ impl Application {
             clock,
             db,
         });
-        ensure_owner(&state, &own.owner, common.profile).await?;
-        recover_owner_if_asked(&state, &own.owner).await?;
+        settle_owner(&state, &own.owner, common.profile).await?;
         rotate_keys::rotate_if_due(&state).await?;
         state.hasher.release_memory();
         jobs::start(&state, &shutdown);

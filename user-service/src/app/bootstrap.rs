@@ -1,4 +1,4 @@
-//! Makes the owner account when there is no account yet.
+//! Makes the owner account when there is no account yet, or lets its holder in again.
 
 use anyhow::{Context as _, bail};
 use base64::Engine as _;
@@ -8,6 +8,7 @@ use common::ids::UserId;
 use common::settings::Profile;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::recover_owner::recover_owner_if_asked;
 use crate::audit;
 use crate::domain::account::Account;
 use crate::domain::email::Email;
@@ -21,11 +22,21 @@ use crate::store::accounts;
 const GENERATED_BYTES: usize = 18;
 const DISPLAY_NAME: &str = "Owner";
 
+/// Does what the settings ask for the owner account at a start.
+pub(crate) async fn settle_owner(
+    state: &AppState,
+    settings: &OwnerSettings,
+    profile: Profile,
+) -> anyhow::Result<()> {
+    ensure_owner(state, settings, profile).await?;
+    recover_owner_if_asked(state, settings).await
+}
+
 /// Makes the owner account when there is no account at all. Of replicas that start at once, one
 /// makes it. Later changes of the settings change no account.
 ///
 /// Without a given password, development makes one and logs it, this once; production fails.
-pub(crate) async fn ensure_owner(
+async fn ensure_owner(
     state: &AppState,
     settings: &OwnerSettings,
     profile: Profile,
