@@ -20,6 +20,12 @@ use crate::keys::{hex, random};
 const MARK: &str = "maru";
 const PREFIX_BYTES: usize = 6;
 const SECRET_BYTES: usize = 32;
+/// What cannot be limited to some stores: accounts belong to several, menus and recipes to the chain.
+const CHAIN_WIDE: [Permission; 3] = [
+    Permission::UsersRead,
+    Permission::MenuWrite,
+    Permission::CatalogWrite,
+];
 
 common::define_id! {
     /// An API key; tokens made with it have it as their session.
@@ -46,10 +52,9 @@ pub(crate) struct ApiKey {
 /// What somebody asked for that is not theirs to give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum KeyFault {
-    /// Accounts belong to several stores, so reading them cannot be limited to some.
     #[error(
-        "a scope that this account does not have, that no program may have, or users:read together \
-         with stores"
+        "a scope that this account does not have, that no program may have, or one that cannot be \
+         limited to stores"
     )]
     Scope,
     #[error("a store that is not this account's")]
@@ -133,8 +138,8 @@ pub(crate) fn require_own(
         let mut known = permission_scopes().iter();
         known.any(|known| known.permission == *scope)
     };
-    let reads_accounts = scopes.contains(&Permission::UsersRead);
-    if reads_accounts && !stores.is_empty() {
+    let chain_wide = scopes.iter().any(|scope| CHAIN_WIDE.contains(scope));
+    if chain_wide && !stores.is_empty() {
         return Err(KeyFault::Scope);
     }
     let held = |scope: &Permission| account.roles.iter().any(|role| role.allows(*scope));

@@ -1,7 +1,7 @@
 //! Tokens of applications that act for themselves, without a person (RFC 6749, section 4.4): the role
 //! of a program, as far as the registered scopes and stores go.
 
-use common::auth::permission_scopes;
+use common::auth::Role;
 
 use super::client::Client;
 use super::error::GrantError;
@@ -46,7 +46,7 @@ pub(crate) fn issue(
 
 /// What can be done without a person.
 fn own_scopes(scopes: &Scopes) -> Scopes {
-    let permissions = permission_scopes().iter();
-    let names = permissions.map(|scope| scope.permission.as_str());
+    let permissions = Role::Service.grants().iter();
+    let names = permissions.map(|permission| permission.as_str());
     names.filter(|name| scopes.contains(name)).collect()
 }

@@ -154,8 +154,16 @@ async fn nobody_gives_a_key_what_they_do_not_have() {
     make(&crew, json!({}))
         .await
         .expect_problem(403, "forbidden");
-    // An owner's key stays in its stores, though the owner is at home in all.
+    // An owner's key stays in its stores, though the owner is at home in all; and what is the whole
+    // chain's cannot be kept to some.
     let owner = app.owner().await;
+    for scope in ["users:read", "menu:write", "catalog:write"] {
+        let everywhere = json!({"scopes": [scope]});
+        let _key = make(&owner, everywhere).await.expect(201);
+        let somewhere = json!({"scopes": [scope], "stores": [STORE]});
+        let faults = make(&owner, somewhere).await.expect_invalid();
+        assert_eq!(faults, ["scopes"], "{scope}");
+    }
     let key = make(&owner, json!({"stores": [STORE]})).await.expect(201);
     let answer = exchange(&app, &halves(&key)).await.expect(200);
     let verifier = resilience::plain_http(Duration::from_secs(5));

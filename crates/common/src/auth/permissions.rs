@@ -166,9 +166,9 @@ impl Role {
     #[must_use]
     pub const fn grants(self) -> &'static [Permission] {
         use Permission::{
-            AnalyticsRead, ApiKeysWrite, CatalogWrite, DevicesRead, DevicesWrite, InventoryRead,
-            InventoryWrite, MenuRead, MenuWrite, OrdersCancel, OrdersCreate, OrdersRead,
-            PaymentsRead, PaymentsRefund, SessionsRevoke, TerminalsWrite, UsersInvite, UsersRead,
+            AnalyticsRead, ApiKeysWrite, DevicesRead, DevicesWrite, InventoryRead, InventoryWrite,
+            MenuRead, OrdersCancel, OrdersCreate, OrdersRead, PaymentsRead, PaymentsRefund,
+            SessionsRevoke, TerminalsWrite, UsersInvite, UsersRead,
         };
         match self {
             Self::Owner => Permission::ALL,
@@ -201,17 +201,15 @@ impl Role {
             Self::Kiosk => &[MenuRead, OrdersCreate],
             Self::Device => &[MenuRead],
             Self::Plugin => &[MenuRead, OrdersRead, InventoryRead],
-            // What an application can be given, but for people's accounts. Its token's scopes say
-            // how much of that it has.
+            // What an application can be given and a store can be named for: neither people's accounts
+            // nor what holds for the whole chain. Its token's scopes say how much of that it has.
             Self::Service => &[
                 MenuRead,
-                MenuWrite,
                 OrdersRead,
                 OrdersCreate,
                 OrdersCancel,
                 InventoryRead,
                 InventoryWrite,
-                CatalogWrite,
                 PaymentsRead,
                 PaymentsRefund,
                 AnalyticsRead,
@@ -279,6 +277,8 @@ mod tests {
         let scopes: Vec<Permission> = scopes.map(|scope| scope.permission).collect();
         for permission in Role::Service.grants() {
             assert!(scopes.contains(permission), "{permission}");
+            // Whoever runs one store may do it there, so that no program reaches further.
+            assert!(Role::StoreManager.allows(*permission), "{permission}");
         }
     }
 }

@@ -106,7 +106,8 @@ async fn a_program_gets_nothing_that_it_was_not_registered_for() {
     )
     .await
     .expect_problem(409, "no_secret");
-    let no_permission = json!({"scopes": ["openid"], "service": {}});
+    // The whole chain's recipes and menus are not for a program in some stores.
+    let no_permission = json!({"scopes": ["openid", "catalog:write"], "service": {}});
     let no_permission = Application::register_as(&app, no_permission).await;
     expect_refused(no_permission.token(&[GRANT]).await, 400, "invalid_scope");
 }
