@@ -106,7 +106,7 @@ impl Server {
     }
 }
 
-/// Processor time of a process, in seconds: `utime` and `stime` of proc_pid_stat(5), in ticks.
+/// Processor time of a process, in seconds: `utime` and `stime` of `proc_pid_stat(5)`, in ticks.
 pub(crate) fn cpu_seconds_of(process: &str) -> anyhow::Result<f64> {
     /// As every Linux on the processors of today counts them (`getconf CLK_TCK`).
     const TICKS_PER_SECOND: f64 = 100.0;
