@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{config, demo, import, replay, simulate, status, up, verify};
+use crate::{config, demo, gateway, import, replay, simulate, status, up, verify};
 
 /// Maru: the operations backend of a chain of restaurants and stores.
 #[derive(Debug, Parser)]
@@ -31,6 +31,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Place imported orders again, as live ones
     Replay(replay::ReplayArgs),
+    /// Check the gateway's routing file, or make one of another gateway's
+    Gateway(gateway::GatewayArgs),
     /// Play devices that publish readings over MQTT
     Simulate(simulate::SimulateArgs),
 }
@@ -45,6 +47,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Import(args) => Box::pin(import::run(args)).await,
         Command::Demo(args) => Box::pin(demo::run(args)).await,
         Command::Replay(args) => Box::pin(replay::run(args)).await,
+        Command::Gateway(args) => Box::pin(gateway::run(args)).await,
         Command::Simulate(args) => Box::pin(simulate::run(args)).await,
     };
     outcome.unwrap_or_else(|error| {

@@ -19,5 +19,7 @@ mod program;
 #[cfg(test)]
 mod replay;
 #[cfg(test)]
+mod routing_file;
+#[cfg(test)]
 #[cfg(unix)]
 mod simulate;
