@@ -8,11 +8,13 @@ use actix_web::HttpResponse;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode};
+use actix_web::web::Payload;
 use bytes::Bytes;
 use common::error::ApiError;
 use futures_util::Stream;
 
-use crate::proxy::{Download, Truncated, Upload};
+use crate::edge::compress::Compressed;
+use crate::proxy::{Download, Truncated, Tunnel, Upload};
 use crate::record::Record;
 
 /// The body of an answer.
@@ -25,6 +27,12 @@ pub(crate) enum Content {
     Bytes(Bytes),
     /// Read from a service while it is written.
     Download(Box<Download>),
+    /// Compressed while it is read.
+    Compressed(Box<Compressed>),
+    /// What a service sends after it has switched protocols.
+    Tunnel(Box<Tunnel>),
+    /// None: the connection is dropped instead.
+    Dropped,
     /// Made here bit by bit, until it ends.
     Events(Pin<Box<dyn Stream<Item = Bytes>>>),
 }
@@ -67,6 +75,24 @@ pub(crate) fn problem(error: &ApiError) -> Draft {
     draft
 }
 
+/// Whose fault an error is, for programs between here and the client: `Proxy-Status` with the error
+/// types of RFC 9209, section 2.3.
+pub(crate) fn proxy_status(status: StatusCode, code: &str) -> &'static str {
+    match (status.as_u16(), code) {
+        (_, "service_unavailable") => "maru; error=connection_refused",
+        (_, "service_overloaded" | "overloaded") => "maru; error=connection_limit_reached",
+        (503, _) => "maru; error=destination_unavailable",
+        (504, _) => "maru; error=http_response_timeout",
+        (502, _) => "maru; error=http_protocol_error",
+        (508, _) => "maru; error=proxy_loop_detected",
+        (404, _) => "maru; error=destination_not_found",
+        (401 | 403 | 429, _) => "maru; error=http_request_denied",
+        (400..=499, _) => "maru; error=http_request_error",
+        (501, _) => "maru; error=http_upgrade_failed",
+        _ => "maru; error=proxy_internal_error",
+    }
+}
+
 /// Closes the client's connection after this answer.
 pub(crate) fn close_after(draft: &mut Draft) {
     draft.head_mut().set_connection_type(ConnectionType::Close);
@@ -76,30 +102,45 @@ pub(crate) fn close_after(draft: &mut Draft) {
 pub(crate) struct AnswerBody {
     content: Content,
     record: Record,
-    /// Held so that the server closes the connection when the request was not read to its end.
+    _unread: Unread,
+}
+
+/// Held until the answer has ended, so that the server closes the connection when the request was not
+/// read to its end.
+#[derive(Default)]
+pub(crate) struct Unread {
     _upload: Option<Rc<Upload>>,
+    /// What follows a handshake that was refused.
+    _stream: Option<Payload>,
+}
+
+impl Unread {
+    pub(crate) const fn new(upload: Option<Rc<Upload>>, stream: Option<Payload>) -> Self {
+        Self {
+            _upload: upload,
+            _stream: stream,
+        }
+    }
 }
 
 impl AnswerBody {
-    pub(crate) fn attach(
-        draft: Draft,
-        mut record: Record,
-        upload: Option<Rc<Upload>>,
-    ) -> HttpResponse<Self> {
+    pub(crate) fn attach(draft: Draft, mut record: Record, unread: Unread) -> HttpResponse<Self> {
         record.set_status(draft.status());
         draft.map_body(|_head, content| {
             let body = Self {
                 content,
                 record,
-                _upload: upload,
+                _unread: unread,
             };
             body.checked()
         })
     }
 
-    /// A body without bytes is never asked for any: it is complete already.
+    /// A body without bytes is never asked for any: it is complete already. A tunnel is whole
+    /// whenever it ends.
     fn checked(mut self) -> Self {
-        if matches!(self.size(), BodySize::None | BodySize::Sized(0)) {
+        let is_tunnel = matches!(self.content, Content::Tunnel(_));
+        if is_tunnel || matches!(self.size(), BodySize::None | BodySize::Sized(0)) {
             self.record.complete();
         }
         self
@@ -114,6 +155,7 @@ impl MessageBody for AnswerBody {
             Content::Empty => BodySize::None,
             Content::Announced(length) => BodySize::Sized(*length),
             Content::Bytes(bytes) => BodySize::Sized(bytes.len() as u64),
+            Content::Tunnel(_) | Content::Compressed(_) | Content::Dropped => BodySize::Stream,
             Content::Download(body) => body.length().map_or(BodySize::Stream, BodySize::Sized),
             Content::Events(_) => BodySize::Stream,
         }
@@ -126,9 +168,12 @@ impl MessageBody for AnswerBody {
         let this = self.get_mut();
         let part = match &mut this.content {
             Content::Empty | Content::Announced(_) => Poll::Ready(None),
+            Content::Dropped => Poll::Ready(Some(Err(Truncated::Unwanted))),
             Content::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
             Content::Bytes(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
             Content::Download(body) => body.poll_part(cx),
+            Content::Compressed(body) => body.poll_part(cx),
+            Content::Tunnel(tunnel) => tunnel.poll_part(cx).map(|part| part.map(Ok)),
             Content::Events(events) => events.as_mut().poll_next(cx).map(|part| part.map(Ok)),
         };
         match &part {

@@ -71,6 +71,18 @@ impl Directory {
         })))
     }
 
+    /// A service at an address that the routing file gives.
+    ///
+    /// # Errors
+    /// When the address cannot be used.
+    pub(crate) fn outside(&self, name: &str, base_url: &str) -> Result<Arc<Service>, BadAddress> {
+        let address = Address::parse(base_url).map_err(|_invalid| BadAddress {
+            service: name.to_owned(),
+        })?;
+        let policy = self.0.policies.of(name).clone();
+        Ok(Arc::new(Service::new(name, policy, Some(address))))
+    }
+
     /// The service with this name, if there is anywhere to find it.
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Service>> {
         let all = self.0.all.read().unwrap_or_else(PoisonError::into_inner);

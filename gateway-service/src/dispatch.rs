@@ -1,11 +1,13 @@
 //! What every request passes, in order: screening, cross-origin rules, routing, and then a service
 //! or one of the gateway's own endpoints.
 
+use std::borrow::Cow;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use common::context::{REQUEST_ID_HEADER, RequestContext};
@@ -13,22 +15,33 @@ use common::error::ApiError;
 use metrics::SharedString;
 use resilience::Bulkhead;
 use resilience::deadline::{DEADLINE_HEADER, Deadline, GRPC_TIMEOUT_HEADER};
+use routing::{RewriteError, Route};
 
-use crate::answer::{AnswerBody, Content, Draft, close_after, problem, set};
+use crate::answer::{AnswerBody, Content, Draft, Unread, set};
 use crate::balance::{Balance, hash};
 use crate::directory::{Directory, Fallback, Policy, Service};
-use crate::edge::cors::Cors;
+use crate::edge::auth::{Caller, Gatekeeper};
+use crate::edge::compress::compress;
+use crate::edge::connection;
+use crate::edge::ending::Ending;
+use crate::edge::gate::Gate;
+use crate::edge::limit::Told;
 use crate::edge::peers::TrustedPeers;
-use crate::edge::screen::{Screened, check_target, refused_method, screen};
+use crate::edge::screen::{
+    Screened, asks_for_websocket, bad_path, check_target, refused_method, screen,
+};
 use crate::fallback::{AnswerCache, fixed};
 use crate::local::{Local, LocalState};
 use crate::proxy::{
-    Attempts, BadAnswer, NoAnswer, Origin, Outbound, SendError, Truncated, Upload, UploadFault,
-    Upstreams, relay,
+    Attempts, NoAnswer, Origin, Outbound, SendError, Switch, Switched, Upload, Upstreams, relay,
+    relay_switch,
 };
 use crate::record::Record;
+use crate::refusal::{
+    NoDraft, RETRY_AFTER, Refusal, bad_gateway, not_forwardable, refusal_of, too_large,
+};
 use crate::registry::{Discovery, label_of as discovery_label};
-use crate::routing::{RouteTable, is_internal};
+use crate::routing::{Live, Place, Snapshot};
 
 /// What is offered everywhere.
 const OFFERED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -39,13 +52,10 @@ const PROXY: &str = "/proxy";
 /// The longest deadline that a client may set.
 const MAX_DEADLINE: Duration = Duration::from_secs(600);
 
-/// When to come back to a service that is away: the launcher and the checks need about this long.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
-
 /// What all workers share.
 pub(crate) struct Gateway {
-    pub(crate) routes: RouteTable,
-    pub(crate) cors: Cors,
+    pub(crate) routes: Arc<Live>,
+    pub(crate) gatekeeper: Gatekeeper,
     pub(crate) peers: TrustedPeers,
     pub(crate) local: LocalState,
     pub(crate) discovery: Discovery,
@@ -87,19 +97,35 @@ pub(crate) async fn handle(
         // The server registers it for every worker.
         let draft =
             HttpResponse::with_body(StatusCode::INTERNAL_SERVER_ERROR, Content::Announced(0));
-        return AnswerBody::attach(draft, record, None);
+        return AnswerBody::attach(draft, record, Unread::default());
+    };
+    if connection::is_over(&request) {
+        connection::farewell().await;
+        let draft = HttpResponse::with_body(StatusCode::BAD_REQUEST, Content::Dropped);
+        return AnswerBody::attach(draft, record, Unread::default());
+    }
+    let snapshot = worker.gateway.routes.current();
+    let mut ending = Ending {
+        cors: Arc::clone(snapshot.default_cors()),
+        told: Told::default(),
+        closes_unless_switched: asks_for_websocket(request.headers()),
     };
     let idle_timeout = worker.gateway.limits.upload_idle_timeout;
-    let upload = Upload::of(&request, payload, idle_timeout);
+    let (upload, stream) = match ending.closes_unless_switched {
+        true => (None, Cell::new(Some(payload))),
+        false => (Upload::of(&request, payload, idle_timeout), Cell::new(None)),
+    };
     let known = context.clone();
     let answered = context.scope(async {
         let call = Call {
             worker,
+            snapshot: &snapshot,
             request: &request,
             context: &known,
             upload: upload.clone(),
+            stream: &stream,
         };
-        match Box::pin(call.answer(&mut record)).await {
+        match Box::pin(call.answer(&mut record, &mut ending)).await {
             Ok(draft) => draft,
             Err(refusal) => refusal.into_draft(),
         }
@@ -109,70 +135,26 @@ pub(crate) async fn handle(
         let name = HeaderName::from_static(REQUEST_ID_HEADER);
         draft.headers_mut().insert(name, value);
     }
-    let origin = request.headers().get(header::ORIGIN);
-    worker.gateway.cors.decorate(origin, draft.headers_mut());
-    AnswerBody::attach(draft, record, upload)
-}
-
-/// An error that is answered here.
-pub(crate) struct Refusal {
-    error: ApiError,
-    /// The connection cannot be used again: its next bytes mean nothing.
-    closes: bool,
-    allow: Option<&'static str>,
-}
-
-impl From<ApiError> for Refusal {
-    fn from(error: ApiError) -> Self {
-        Self {
-            error,
-            closes: false,
-            allow: None,
-        }
-    }
-}
-
-impl Refusal {
-    pub(crate) fn closing(error: ApiError) -> Self {
-        Self {
-            closes: true,
-            ..error.into()
-        }
-    }
-
-    pub(crate) fn method_not_allowed(allow: &'static str) -> Self {
-        let detail = "This method is not offered here.";
-        let status = StatusCode::METHOD_NOT_ALLOWED;
-        Self {
-            allow: Some(allow),
-            ..ApiError::new(status, "method_not_allowed", detail).into()
-        }
-    }
-
-    fn into_draft(self) -> Draft {
-        let mut draft = problem(&self.error);
-        if let Some(allow) = self.allow {
-            set(&mut draft, "allow", allow);
-        }
-        if self.closes {
-            close_after(&mut draft);
-        }
-        draft
-    }
+    ending.finish(&request, &mut draft);
+    connection::finish(&request, &mut draft);
+    AnswerBody::attach(draft, record, Unread::new(upload, stream.take()))
 }
 
 /// One request.
 struct Call<'c> {
     worker: &'c Worker,
+    snapshot: &'c Snapshot,
     request: &'c HttpRequest,
     context: &'c RequestContext,
     upload: Option<Rc<Upload>>,
+    /// All that follows on a connection that is to be switched.
+    stream: &'c Cell<Option<web::Payload>>,
 }
 
 impl Call<'_> {
-    async fn answer(self, record: &mut Record) -> Result<Draft, Refusal> {
+    async fn answer(self, record: &mut Record, ending: &mut Ending) -> Result<Draft, Refusal> {
         let (gateway, request) = (&self.worker.gateway, self.request);
-        check_target(request, gateway.limits.max_target_bytes)?;
+        check_target(request, self.snapshot.max_target_bytes())?;
         if refused_method(request.method()) {
             let refusal = Refusal::method_not_allowed(OFFERED_METHODS);
             return Err(Refusal {
@@ -186,7 +168,11 @@ impl Call<'_> {
             return Ok(draft);
         }
         let screened = screen(request, &gateway.via).map_err(Refusal::closing)?;
-        if let Some(answer) = gateway.cors.preflight(request) {
+        let place = self.snapshot.find(request, &screened);
+        if let Some(place) = &place {
+            ending.cors = Arc::clone(place.cors());
+        }
+        if let Some(answer) = ending.cors.preflight(request) {
             return answer.map_err(Refusal::from);
         }
         if let Some((local, route)) = Local::of(screened.path.as_str()) {
@@ -212,32 +198,82 @@ impl Call<'_> {
             record.set_route(Arc::from(PROXY), service.label());
             let target = Target {
                 service,
-                path: path.to_owned(),
-                max_body_bytes: None,
+                path: path.into(),
+                place: None,
+                caller: Caller::Unknown,
                 header_timeout: gateway.limits.proxy_header_timeout,
             };
             return self.forward(&target, &screened, record).await;
         }
-        let Some(route) = gateway.routes.find(&screened.path) else {
-            return Err(ApiError::not_found("path").into());
+        let Some(place) = place else {
+            return Err(match screened.path.has_escaped_slash() {
+                true => bad_path("must not have escaped slashes"),
+                false => ApiError::not_found("path"),
+            }
+            .into());
         };
-        record.set_route(Arc::clone(&route.prefix), route.service.label());
-        let target = Target {
-            service: Arc::clone(&route.service),
-            path: screened.path.as_str().to_owned(),
-            max_body_bytes: route.max_body_bytes,
-            header_timeout: route
-                .header_timeout
-                .unwrap_or(gateway.limits.header_timeout),
+        let target = self.routed(place, &screened, record, ending).await?;
+        if screened.upgrades {
+            return self.switch(&target, &screened, record).await;
+        }
+        let mut draft = self.forward(&target, &screened, record).await?;
+        place.edit_answer(draft.headers_mut());
+        if place.route.compress {
+            draft = compress(self.request, draft);
+        }
+        Ok(draft)
+    }
+
+    /// Where a route leads, for a request that it lets pass.
+    async fn routed<'p>(
+        &self,
+        place: Place<'p>,
+        screened: &'p Screened<'_>,
+        record: &mut Record,
+        ending: &mut Ending,
+    ) -> Result<Target<'p>, Refusal> {
+        let (gateway, route) = (&self.worker.gateway, place.route);
+        let backend = route.next_backend();
+        let name = SharedString::from_owned(place.service_name(backend).to_owned());
+        record.set_route(Arc::clone(&route.name), name);
+        let gate = Gate {
+            gatekeeper: &gateway.gatekeeper,
+            peers: &gateway.peers,
+            snapshot: self.snapshot,
+            max_target_bytes: gateway.limits.max_target_bytes,
         };
-        self.forward(&target, &screened, record).await
+        let passed = gate
+            .pass(&place, self.request, screened, &mut ending.told)
+            .await;
+        let caller = passed.map_err(|error| Refusal {
+            // What is still to come of the body is not waited for.
+            closes: self.upload.is_some(),
+            ..error.into()
+        })?;
+        let path = route
+            .rewritten(&screened.path)
+            .map_err(|fault| match fault {
+                RewriteError::Internal => ApiError::not_found("path"),
+                RewriteError::Path(fault) => bad_path(fault),
+            })?;
+        let service = place.service(backend, &gateway.directory);
+        let away = || ApiError::unavailable("service_unavailable", RETRY_AFTER);
+        let header_timeout = route.header_timeout;
+        Ok(Target {
+            service: service.ok_or_else(away)?,
+            path,
+            place: Some(place),
+            caller,
+            header_timeout: header_timeout.unwrap_or(gateway.limits.header_timeout),
+        })
     }
 
     /// The service that a path below `/proxy` names, if that path may be asked for from outside.
     fn proxied_service(&self, name: &str, path: &str) -> Result<Arc<Service>, ApiError> {
         let service = self.worker.gateway.directory.find(name);
         let service = service.ok_or_else(|| ApiError::not_found("service"))?;
-        let is_private = is_internal(path) || (service.is_from_settings() && path == "/metrics");
+        let is_private =
+            routing::is_internal(path) || (service.is_from_settings() && path == "/metrics");
         match is_private {
             true => Err(ApiError::not_found("path")),
             false => Ok(service),
@@ -246,13 +282,14 @@ impl Call<'_> {
 
     async fn forward(
         &self,
-        target: &Target,
-        screened: &Screened,
+        target: &Target<'_>,
+        screened: &Screened<'_>,
         record: &mut Record,
     ) -> Result<Draft, Refusal> {
         let gateway = &self.worker.gateway;
         let max_bytes = target
-            .max_body_bytes
+            .route()
+            .and_then(|route| route.max_body_bytes)
             .unwrap_or(gateway.limits.max_body_bytes);
         if self
             .upload
@@ -261,20 +298,18 @@ impl Call<'_> {
         {
             return Err(too_large(max_bytes));
         }
-        let forwarded = gateway
-            .peers
-            .forwarded(self.request, screened.host.as_deref());
+        let forwarded = gateway.peers.forwarded(self.request, screened.host);
         let origin = Origin {
             forwarded: &forwarded,
             context: self.context,
             via: &gateway.via,
+            route: target.route(),
+            caller: &target.caller,
+            upgrades: false,
         };
         let upload = self.upload.as_deref();
         let outbound = Outbound::try_new(self.request, screened, &target.path, origin, upload);
-        let outbound = outbound.map_err(|fault| {
-            let detail = "The request cannot be passed on as it is.";
-            Refusal::closing(ApiError::malformed("not_forwardable", detail).with_cause(fault))
-        })?;
+        let outbound = outbound.map_err(not_forwardable)?;
         let answered = self.ask(&target.service, target, &outbound, record).await;
         let Err(error) = answered else {
             return answered.map_err(|error| refusal_of(error, &target.service));
@@ -285,11 +320,61 @@ impl Call<'_> {
         }
     }
 
+    /// Asks a service for another protocol. Until its own 101 it is HTTP: any other answer is passed
+    /// on like one.
+    async fn switch(
+        &self,
+        target: &Target<'_>,
+        screened: &Screened<'_>,
+        record: &mut Record,
+    ) -> Result<Draft, Refusal> {
+        let (gateway, service) = (&self.worker.gateway, &target.service);
+        let route = target.route();
+        let offered = route.is_some_and(|route| route.websocket);
+        let Some(client) = offered.then(|| self.stream.take()).flatten() else {
+            let status = StatusCode::NOT_IMPLEMENTED;
+            let detail = "WebSockets are not offered here.";
+            let error = ApiError::new(status, "upgrade_not_offered", detail);
+            return Err(Refusal::closing(error));
+        };
+        let forwarded = gateway.peers.forwarded(self.request, screened.host);
+        let origin = Origin {
+            forwarded: &forwarded,
+            context: self.context,
+            via: &gateway.via,
+            route,
+            caller: &target.caller,
+            upgrades: true,
+        };
+        let outbound = Outbound::try_new(self.request, screened, &target.path, origin, None);
+        let outbound = outbound.map_err(not_forwardable)?;
+        let idle_timeout = route.and_then(|route| route.idle_timeout);
+        let idle_timeout = idle_timeout.unwrap_or(gateway.limits.download_idle_timeout);
+        let switch = Switch {
+            upstreams: &self.worker.upstreams,
+            service,
+            outbound: &outbound,
+            header_timeout: target.header_timeout,
+            key: hash_key(self.request, &service.policy),
+        };
+        let started = Instant::now();
+        let switched = switch.run(client, idle_timeout).await;
+        record.set_upstream(started.elapsed());
+        match switched.map_err(|error| refusal_of(error.into(), service))? {
+            Switched::Tunnel(headers, tunnel) => Ok(relay_switch(&headers, *tunnel, &gateway.via)),
+            Switched::Refused(exchange) => {
+                let via = &gateway.via;
+                let relayed = relay(*exchange, self.request, None, via, idle_timeout);
+                relayed.map_err(|fault| bad_gateway(fault, service))
+            }
+        }
+    }
+
     /// Asks a service, and makes the client's answer from its.
     async fn ask(
         &self,
         service: &Arc<Service>,
-        target: &Target,
+        target: &Target<'_>,
         outbound: &Outbound<'_>,
         record: &mut Record,
     ) -> Result<Draft, NoDraft> {
@@ -306,7 +391,8 @@ impl Call<'_> {
         let started = Instant::now();
         let exchange = attempts.run().await?;
         record.set_upstream(started.elapsed());
-        let idle_timeout = gateway.limits.download_idle_timeout;
+        let idle_timeout = target.route().and_then(|route| route.idle_timeout);
+        let idle_timeout = idle_timeout.unwrap_or(gateway.limits.download_idle_timeout);
         let upload = self.upload.as_ref();
         let draft = relay(exchange, self.request, upload, &gateway.via, idle_timeout)?;
         match &service.policy.fallback {
@@ -321,7 +407,7 @@ impl Call<'_> {
     /// What is answered in place of a service that cannot be asked, if anything is.
     async fn fall_back(
         &self,
-        target: &Target,
+        target: &Target<'_>,
         outbound: &Outbound<'_>,
         error: &NoDraft,
         record: &mut Record,
@@ -364,23 +450,20 @@ impl Call<'_> {
 }
 
 /// Where a request goes, and on what terms.
-struct Target {
+struct Target<'p> {
     service: Arc<Service>,
     /// As the service sees it.
-    path: String,
-    max_body_bytes: Option<u64>,
+    path: Cow<'p, str>,
+    /// The route it took; none below `/proxy`.
+    place: Option<Place<'p>>,
+    caller: Caller,
     header_timeout: Duration,
 }
 
-/// Why there is nothing to pass on.
-#[derive(Debug, thiserror::Error)]
-enum NoDraft {
-    #[error(transparent)]
-    NoAnswer(#[from] NoAnswer),
-    #[error(transparent)]
-    BadAnswer(#[from] BadAnswer),
-    #[error(transparent)]
-    Truncated(#[from] Truncated),
+impl<'p> Target<'p> {
+    fn route(&self) -> Option<&'p Route> {
+        self.place.map(|place| place.route)
+    }
 }
 
 /// The service and path that a path below `/proxy` stands for.
@@ -418,79 +501,5 @@ fn hash_key(request: &HttpRequest, policy: &Policy) -> Option<u64> {
         None => request
             .peer_addr()
             .map(|peer| hash(peer.ip().to_string().as_bytes())),
-    }
-}
-
-fn too_large(max_bytes: u64) -> Refusal {
-    Refusal::closing(ApiError::too_large(
-        usize::try_from(max_bytes).unwrap_or(usize::MAX),
-    ))
-}
-
-fn count_failure(service: &Service, kind: &'static str) {
-    metrics::counter!("gateway_upstream_failures_total", "service" => service.label(), "kind" => kind)
-        .increment(1);
-}
-
-fn bad_gateway(
-    cause: impl std::error::Error + Send + Sync + 'static,
-    service: &Service,
-) -> Refusal {
-    count_failure(service, "bad_answer");
-    let detail = "The service broke off or gave an answer that cannot be passed on.";
-    let error = ApiError::new(StatusCode::BAD_GATEWAY, "bad_gateway", detail);
-    error.with_cause(cause).into()
-}
-
-fn refusal_of(error: NoDraft, service: &Service) -> Refusal {
-    let error = match error {
-        NoDraft::NoAnswer(error) => error,
-        NoDraft::BadAnswer(fault) => return bad_gateway(fault, service),
-        NoDraft::Truncated(fault) => return bad_gateway(fault, service),
-    };
-    let unavailable = |kind, code, after| {
-        count_failure(service, kind);
-        ApiError::unavailable(code, after)
-    };
-    match error {
-        NoAnswer::NoInstance => unavailable("no_instance", "service_unhealthy", RETRY_AFTER).into(),
-        NoAnswer::CircuitOpen(left) => unavailable("circuit_open", "circuit_open", left).into(),
-        NoAnswer::Overloaded => unavailable("overloaded", "service_overloaded", RETRY_AFTER).into(),
-        NoAnswer::DeadlinePassed => {
-            count_failure(service, "deadline");
-            let detail = "The deadline of the request passed before there was an answer.";
-            ApiError::new(StatusCode::GATEWAY_TIMEOUT, "deadline_exceeded", detail).into()
-        }
-        NoAnswer::Send(error @ SendError::Unreachable(_)) => {
-            let error =
-                unavailable("unreachable", "service_unavailable", RETRY_AFTER).with_cause(error);
-            error.into()
-        }
-        NoAnswer::Send(error @ SendError::TimedOut(_)) => {
-            count_failure(service, "timeout");
-            let detail = "The service did not answer in time; what it did is not known.";
-            let status = StatusCode::GATEWAY_TIMEOUT;
-            ApiError::new(status, "gateway_timeout", detail)
-                .with_cause(error)
-                .into()
-        }
-        NoAnswer::Send(error @ SendError::Broken(_)) => bad_gateway(error, service),
-        NoAnswer::Send(SendError::Upload(fault)) => upload_refusal(fault),
-    }
-}
-
-/// What a client is told whose request's body did not arrive.
-pub(crate) fn upload_refusal(fault: UploadFault) -> Refusal {
-    match fault {
-        UploadFault::TooLarge(max_bytes) => too_large(max_bytes),
-        UploadFault::Stalled => {
-            let detail = "The body did not arrive in time.";
-            let status = StatusCode::REQUEST_TIMEOUT;
-            Refusal::closing(ApiError::new(status, "body_timeout", detail))
-        }
-        UploadFault::Malformed | UploadFault::Disconnected => {
-            let detail = "The body ends early or its encoding is broken.";
-            Refusal::closing(ApiError::malformed("broken_body", detail))
-        }
     }
 }

@@ -19,11 +19,13 @@ mod fetch;
 mod local;
 mod proxy;
 mod record;
+mod refusal;
 mod registry;
 mod routing;
 mod server;
 mod settings;
 mod status;
+mod tls;
 
 pub use settings::OwnSettings;
 

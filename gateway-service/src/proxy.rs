@@ -7,12 +7,16 @@ mod download;
 mod headers;
 mod pool;
 mod relay;
+mod switch;
+mod tunnel;
 mod upload;
 mod upstreams;
 
 pub(crate) use attempts::{Attempts, NoAnswer};
 pub(crate) use download::{Download, Truncated};
-pub(crate) use headers::{Origin, Outbound};
-pub(crate) use relay::{BadAnswer, relay};
+pub(crate) use headers::{NotForwardable, Origin, Outbound};
+pub(crate) use relay::{BadAnswer, relay, relay_switch};
+pub(crate) use switch::{Switch, Switched};
+pub(crate) use tunnel::Tunnel;
 pub(crate) use upload::{RequestBody, Upload, UploadFault};
 pub(crate) use upstreams::{SendError, Upstreams};

@@ -12,8 +12,10 @@ use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
 use common::settings::ServerSettings;
 use common::shutdown::Shutdown;
+use rustls::ServerConfig;
 
 use crate::dispatch::{Gateway, Worker, handle};
+use crate::edge::connection;
 use crate::proxy::Upstreams;
 use crate::settings::{LimitSettings, UpstreamSettings, millis};
 
@@ -27,6 +29,7 @@ const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 /// A server that runs.
 pub(crate) struct RunningServer {
     address: SocketAddr,
+    secure_address: Option<SocketAddr>,
     handle: ServerHandle,
     task: tokio::task::JoinHandle<io::Result<()>>,
     stopping: Arc<AtomicBool>,
@@ -39,6 +42,8 @@ pub(crate) struct ServerParts {
     pub(crate) upstream: UpstreamSettings,
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) stopping: Arc<AtomicBool>,
+    /// The port of HTTPS, and what it is set up with.
+    pub(crate) secure: Option<(u16, ServerConfig)>,
 }
 
 /// Starts serving.
@@ -52,6 +57,7 @@ pub(crate) fn start(parts: ServerParts) -> io::Result<RunningServer> {
         upstream,
         gateway,
         stopping,
+        secure,
     } = parts;
     let server = HttpServer::new(move || {
         let worker = Rc::new(Worker {
@@ -60,6 +66,7 @@ pub(crate) fn start(parts: ServerParts) -> io::Result<RunningServer> {
         });
         App::new().app_data(worker).default_service(web::to(handle))
     })
+    .on_connect(connection::begin)
     .workers(settings.workers)
     .max_connections(limits.max_connections)
     .backlog(BACKLOG)
@@ -77,11 +84,23 @@ pub(crate) fn start(parts: ServerParts) -> io::Result<RunningServer> {
     let server = server.bind((host, port)).map_err(|error| {
         io::Error::new(error.kind(), format!("{}:{port}: {error}", settings.host))
     })?;
+    let server = match secure {
+        None => server,
+        Some((port, config)) => server
+            .bind_rustls_0_23((host, port), config)
+            .map_err(|error| {
+                io::Error::new(error.kind(), format!("{}:{port}: {error}", settings.host))
+            })?,
+    };
+    let addresses = server.addrs_with_scheme();
+    let secure = addresses.iter().find(|(_, scheme)| *scheme == "https");
+    let secure_address = secure.map(|(address, _)| *address);
     let address = server.addrs().first().copied();
     let address = address.ok_or_else(|| io::Error::other("the server has no address"))?;
     let server = server.run();
     Ok(RunningServer {
         address,
+        secure_address,
         handle: server.handle(),
         task: tokio::spawn(server),
         stopping,
@@ -91,6 +110,10 @@ pub(crate) fn start(parts: ServerParts) -> io::Result<RunningServer> {
 impl RunningServer {
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    pub(crate) const fn secure_address(&self) -> Option<SocketAddr> {
+        self.secure_address
     }
 
     /// Serves until `shutdown`, then accepts nothing more and lets requests under way finish.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use routing::file::CorsIn;
 use serde::Deserialize;
 
 /// This service's own settings.
@@ -15,6 +16,8 @@ pub struct OwnSettings {
     pub upstream: UpstreamSettings,
     /// What a client may send.
     pub limits: LimitSettings,
+    /// The HTTPS listener.
+    pub tls: TlsSettings,
     /// Proxies in front of this one.
     pub proxies: ProxySettings,
     /// Pages of other origins.
@@ -73,6 +76,22 @@ pub struct LimitSettings {
     pub max_connections: usize,
 }
 
+/// The HTTPS listener.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsSettings {
+    /// PEM file with the certificate and its chain; empty means no listener.
+    pub certificate_file: PathBuf,
+    /// PEM file with the certificate's key.
+    pub key_file: PathBuf,
+    /// TCP port; 0 lets the system choose.
+    pub port: u16,
+    /// PEM file with the authorities of clients' certificates; empty asks for none.
+    pub client_ca_file: PathBuf,
+    /// `1.2` or `1.3`.
+    pub min_version: String,
+}
+
 /// Proxies in front of this one.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -95,6 +114,21 @@ pub struct CorsSettings {
     pub exposed_headers: Vec<String>,
     /// How long a browser may remember a preflight answer, in seconds.
     pub max_age_seconds: u64,
+}
+
+impl CorsSettings {
+    /// In the form of the routing file. Credentials are not given: tokens travel in a header.
+    pub(crate) fn input(&self) -> CorsIn {
+        CorsIn {
+            name: "default".to_owned(),
+            allowed_origins: self.allowed_origins.clone(),
+            allowed_methods: self.allowed_methods.clone(),
+            allowed_headers: self.allowed_headers.clone(),
+            exposed_headers: self.exposed_headers.clone(),
+            allow_credentials: false,
+            max_age_seconds: self.max_age_seconds,
+        }
+    }
 }
 
 /// The health checks.

@@ -13,19 +13,23 @@ use common::settings::{CommonSettings, Loaded};
 use common::shutdown::Shutdown;
 use common::telemetry::Metrics;
 use resilience::{Bulkhead, BulkheadParams, Identity};
+use routing::cors::CorsPolicy;
 
 use crate::directory::{AddressGuard, Directory, Loopback, Policies};
 use crate::dispatch::{Gateway, Limits};
 use crate::docs::{Library, keep};
+use crate::edge::auth::Gatekeeper;
 use crate::edge::cors::Cors;
+use crate::edge::limit::{Limiters, keep_small};
 use crate::edge::peers::TrustedPeers;
 use crate::fallback::AnswerCache;
 use crate::local::LocalState;
 use crate::registry::{self, Discovery, MIGRATIONS, Registry};
-use crate::routing::RouteTable;
+use crate::routing::{Live, LiveParts, watch};
 use crate::server::{RunningServer, ServerParts, start};
 use crate::settings::{OwnSettings, millis};
 use crate::status::{Board, VerdictParams, run_checks};
+use crate::tls;
 
 /// The running service.
 pub struct Application {
@@ -63,17 +67,24 @@ impl Application {
         let board = Arc::new(Board::new(&directory, params, clock));
         let stopping = Arc::new(AtomicBool::new(false));
         let parts = (board.clone(), discovery, Arc::clone(&stopping));
-        let gateway = Arc::new(gateway(&own, &directory, &db, parts)?);
+        let gateway = Arc::new(gateway(&common, &own, &directory, &db, parts)?);
+        let (secure, certificates) = match tls::listener(&own.tls)? {
+            None => (None, None),
+            Some((config, certificates)) => (Some((own.tls.port, config)), Some(certificates)),
+        };
         let server = start(ServerParts {
             server: common.server,
             limits: own.limits,
             upstream: own.upstream,
             gateway: Arc::clone(&gateway),
             stopping,
+            secure,
         })
         .context("the server cannot start")?;
         board.set_own_address(server.address());
         tokio::spawn(gateway.local.metrics.clone().run_upkeep());
+        tokio::spawn(watch(Arc::clone(&gateway.routes), shutdown.clone()));
+        tokio::spawn(keep_small(Arc::clone(&gateway.routes), shutdown.clone()));
         run_checks(&directory, &board, &own.status, &shutdown);
         tokio::spawn(registry::keep(Arc::clone(&registry), shutdown.clone()));
         tokio::spawn(registry::run_checks(
@@ -82,6 +93,9 @@ impl Application {
             shutdown.clone(),
         ));
         tokio::spawn(keep(gateway, own.docs, shutdown.clone()));
+        if let Some(certificates) = certificates {
+            tokio::spawn(certificates.keep_up(shutdown.clone()));
+        }
         tracing::info!(address = %server.address(), "listening");
         Ok(Self {
             server,
@@ -94,6 +108,12 @@ impl Application {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.server.address()
+    }
+
+    /// Where it listens for HTTPS, if it does.
+    #[must_use]
+    pub const fn secure_address(&self) -> Option<SocketAddr> {
+        self.server.secure_address()
     }
 
     /// Serves until the signal to stop.
@@ -111,6 +131,7 @@ impl Application {
 }
 
 fn gateway(
+    common: &CommonSettings,
     own: &OwnSettings,
     directory: &Directory,
     db: &Db,
@@ -119,8 +140,8 @@ fn gateway(
     let db = db.clone();
     let instance = uuid::Uuid::new_v4().simple().to_string();
     Ok(Gateway {
-        routes: RouteTable::load(&own.routing.file, directory)?,
-        cors: Cors::try_new(&own.cors)?,
+        routes: Arc::new(routes(common, own, directory)?),
+        gatekeeper: Gatekeeper::new(discovery.verifier.clone()),
         peers: TrustedPeers::try_new(&own.proxies.trusted)?,
         local: LocalState {
             // Without it nothing can be registered; what is registered is still routed.
@@ -150,6 +171,27 @@ fn gateway(
         },
         via: format!("maru-{}", instance.get(..8).unwrap_or("0")),
     })
+}
+
+/// The routes in force at the start.
+fn routes(
+    common: &CommonSettings,
+    own: &OwnSettings,
+    directory: &Directory,
+) -> anyhow::Result<Live> {
+    let cors = CorsPolicy::compile(&own.cors.input()).map_err(|faults| {
+        let faults = faults
+            .iter()
+            .map(|(field, fault)| format!("cors.{field}: {fault}"));
+        anyhow::anyhow!("{}", faults.collect::<Vec<_>>().join("; "))
+    })?;
+    Ok(Live::load(LiveParts {
+        file: own.routing.file.clone(),
+        directory: directory.clone(),
+        default_cors: Arc::new(Cors::new(&cors)),
+        limiters: Limiters::new(&common.redis.url).context("redis.url")?,
+        max_target_bytes: own.limits.max_target_bytes,
+    })?)
 }
 
 /// Services beside the gateway are registered by this machine's own addresses.

@@ -110,7 +110,8 @@ async fn refresh(
         // In a thread of its own, which gives the memory back: joined documents are many small
         // pieces between which those of others would come to lie.
         let joined = spawn_blocking(move || {
-            let leads_to = |path: &str, service: &str| gateway.routes.leads_to(path, service);
+            let leads_to =
+                |path: &str, service: &str| gateway.routes.current().leads_to(path, service);
             gateway.local.library.replace(join(&volumes, leads_to));
         });
         complete &= joined.await.is_ok();

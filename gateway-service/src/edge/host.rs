@@ -9,31 +9,41 @@ use common::error::ApiError;
 
 /// The authority that the client asked for: that of an absolute target, else `Host`. `None` only in
 /// HTTP/1.0, which may go without.
-pub(crate) fn requested_host(request: &HttpRequest) -> Result<Option<String>, ApiError> {
+pub(crate) fn requested_host(request: &HttpRequest) -> Result<Option<&str>, ApiError> {
     let refused = |detail| Err(ApiError::malformed("invalid_host", detail));
     if let Some(scheme) = request.uri().scheme_str()
         && !matches!(scheme, "http" | "https")
     {
         return refused("The target must be of the scheme http or https.");
     }
+    // In HTTP/2 this is `:authority` (RFC 9113, section 8.3.1).
+    let target = request
+        .uri()
+        .authority()
+        .map(|authority| authority.as_str());
+    let is_h1 = request.version() == Version::HTTP_11;
     let mut hosts = request.headers().get_all(header::HOST);
     let host = match (hosts.next(), hosts.next()) {
         (Some(host), None) => Some(host.to_str().unwrap_or_default()),
         (None, _) if request.version() < Version::HTTP_11 => None,
+        (None, _) if !is_h1 && target.is_some() => None,
         _ => return refused("There must be exactly one Host."),
     };
     if host.is_some_and(|host| !is_authority(host)) {
         return refused("The Host is not a host with an optional port.");
     }
-    // An absolute target wins over Host (RFC 9112, section 3.2.2).
-    let target = request
-        .uri()
-        .authority()
-        .map(|authority| authority.as_str());
     if target.is_some_and(|target| !is_authority(target)) {
         return refused("The target's host is not a host with an optional port.");
     }
-    Ok(target.or(host).map(ToOwned::to_owned))
+    // An absolute target wins over Host (RFC 9112, section 3.2.2); in HTTP/2 they are one.
+    match (target, host) {
+        (Some(target), Some(host))
+            if request.version() > Version::HTTP_11 && !target.eq_ignore_ascii_case(host) =>
+        {
+            refused("The Host and the authority differ.")
+        }
+        _ => Ok(target.or(host)),
+    }
 }
 
 /// Whether a text is `host` or `host:port`, without user information.

@@ -41,6 +41,31 @@ impl TrustedPeers {
         self.0.iter().any(|network| network.contains(&address))
     }
 
+    /// The client's address, for limits: that of the last hop that is no trusted proxy. What stands
+    /// before it may be the client's own invention.
+    pub(crate) fn client(&self, request: &HttpRequest) -> IpAddr {
+        let Some(peer) = request.peer_addr().map(|peer| peer.ip().to_canonical()) else {
+            return IpAddr::from([0, 0, 0, 0]);
+        };
+        if self.0.is_empty() || !self.contains(peer) {
+            return peer;
+        }
+        let mut client = peer;
+        let values: Vec<_> = request.headers().get_all(FORWARDED_FOR).collect();
+        let lines = values.iter().rev();
+        let lines = lines.map(|value| value.to_str().unwrap_or("?"));
+        for hop in lines.flat_map(|line| line.rsplit(',')) {
+            match address_of(hop.trim()) {
+                Some(address) => client = address,
+                None => return client,
+            }
+            if !self.contains(client) {
+                return client;
+            }
+        }
+        client
+    }
+
     /// What the service is told. The client's own claims count only when the connection itself comes
     /// from a trusted network; then this peer is added to what it says.
     pub(crate) fn forwarded(&self, request: &HttpRequest, host: Option<&str>) -> Forwarded {
@@ -54,6 +79,8 @@ impl TrustedPeers {
         };
         let proto = match claims.and_then(|headers| single(headers, FORWARDED_PROTO)) {
             Some("https") => "https",
+            Some("http") => "http",
+            _ if request.app_config().secure() => "https",
             _ => "http",
         };
         let host = claims
@@ -66,6 +93,16 @@ impl TrustedPeers {
             host: host.and_then(|host| HeaderValue::from_str(host).ok()),
         }
     }
+}
+
+/// An address, with or without a port (as some proxies write it).
+fn address_of(hop: &str) -> Option<IpAddr> {
+    let bare = hop.trim_start_matches('[').trim_end_matches(']');
+    let address = bare.parse().ok();
+    let with_port = || hop.parse::<std::net::SocketAddr>().ok().map(|it| it.ip());
+    address
+        .or_else(with_port)
+        .map(|it: IpAddr| it.to_canonical())
 }
 
 fn single<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
@@ -113,6 +150,36 @@ mod tests {
         );
         assert_eq!(told("10.1.2.3:1", &["10.0.0.0/8"]), trusted);
         assert_eq!(told("[::ffff:10.1.2.3]:1", &["10.0.0.0/8"]), trusted);
+    }
+
+    #[test]
+    fn the_client_is_the_last_hop_that_is_no_trusted_proxy() {
+        let networks = ["10.0.0.0/8".to_owned()];
+        let peers = TrustedPeers::try_new(&networks).unwrap();
+        for (peer, hops, expected) in [
+            ("192.0.2.9:1", "203.0.113.7", "192.0.2.9"),
+            ("10.0.0.1:1", "203.0.113.7", "203.0.113.7"),
+            (
+                "10.0.0.1:1",
+                "1.1.1.1, 203.0.113.7, 10.0.0.2",
+                "203.0.113.7",
+            ),
+            ("10.0.0.1:1", "203.0.113.7:4711", "203.0.113.7"),
+            ("10.0.0.1:1", "[2001:db8::1]:4711", "2001:db8::1"),
+            ("10.0.0.1:1", "1.1.1.1, nonsense", "10.0.0.1"),
+            ("10.0.0.1:1", "10.0.0.3", "10.0.0.3"),
+            ("10.0.0.1:1", "", "10.0.0.1"),
+        ] {
+            let request = TestRequest::get()
+                .peer_addr(peer.parse().unwrap())
+                .append_header((FORWARDED_FOR, hops))
+                .to_http_request();
+            assert_eq!(
+                peers.client(&request).to_string(),
+                expected,
+                "{peer} {hops}"
+            );
+        }
     }
 
     #[test]

@@ -5,24 +5,29 @@ use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 use actix_web::http::{Method, StatusCode, Version};
 use common::error::ApiError;
+use routing::path::CanonicalPath;
 
 use super::host::requested_host;
-use super::path::CanonicalPath;
 
 /// A request that has passed.
 #[derive(Debug)]
-pub(crate) struct Screened {
+pub(crate) struct Screened<'r> {
     /// The path that is routed and forwarded.
-    pub(crate) path: CanonicalPath,
+    pub(crate) path: CanonicalPath<'r>,
     /// The host that the client asked for.
-    pub(crate) host: Option<String>,
+    pub(crate) host: Option<&'r str>,
     /// Headers that `Connection` names: they end here.
     pub(crate) connection_options: Vec<String>,
+    /// Whether it asks for a WebSocket, in the way it must.
+    pub(crate) upgrades: bool,
 }
 
 /// Checks a request that is about to be routed.
-pub(crate) fn screen(request: &HttpRequest, via: &str) -> Result<Screened, ApiError> {
-    refuse_upgrade(request)?;
+pub(crate) fn screen<'r>(request: &'r HttpRequest, via: &str) -> Result<Screened<'r>, ApiError> {
+    let upgrades = asks_for_websocket(request.headers());
+    if upgrades {
+        check_handshake(request)?;
+    }
     refuse_expectation(request)?;
     let headers = request.headers();
     if headers.get_all(header::AUTHORIZATION).count() > 1 {
@@ -31,13 +36,19 @@ pub(crate) fn screen(request: &HttpRequest, via: &str) -> Result<Screened, ApiEr
     }
     refuse_loop(headers, via)?;
     let host = requested_host(request)?;
-    let path = CanonicalPath::parse(request.uri().path())
-        .map_err(|fault| ApiError::malformed("invalid_path", format!("The path {fault}.")))?;
+    let path = CanonicalPath::parse(request.uri().path());
+    let path = path.map_err(|fault| bad_path(fault.0))?;
     Ok(Screened {
         path,
         host,
         connection_options: connection_options(headers)?,
+        upgrades,
     })
+}
+
+/// 400 for a path that leads nowhere or to two places.
+pub(crate) fn bad_path(fault: &str) -> ApiError {
+    ApiError::malformed("invalid_path", format!("The path {fault}."))
 }
 
 /// TRACE echoes credentials and CONNECT opens tunnels; neither is offered.
@@ -59,34 +70,61 @@ pub(crate) fn check_target(request: &HttpRequest, max_bytes: usize) -> Result<()
     ))
 }
 
-/// The server's parser reads everything after `Upgrade: websocket` as one endless body, so the
-/// connection must end here whatever the request asks for.
-fn refuse_upgrade(request: &HttpRequest) -> Result<(), ApiError> {
-    let mut protocols = request.headers().get_all(header::UPGRADE);
-    if !protocols.any(|value| {
-        value
-            .as_bytes()
-            .trim_ascii()
-            .eq_ignore_ascii_case(b"websocket")
-    }) {
-        return Ok(());
-    }
+/// The protocol version of RFC 6455.
+pub(crate) const WEBSOCKET_VERSION: &str = "13";
+
+/// The code of an error that names the version that is spoken.
+pub(crate) const WEBSOCKET_VERSION_CODE: &str = "websocket_version";
+
+/// Whether `Upgrade` names a WebSocket. The server's parser then reads everything that follows as
+/// one endless body, so the connection cannot go on in any other way.
+pub(crate) fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    let mut protocols = headers.get_all(header::UPGRADE);
+    protocols.any(|value| {
+        let name = value.as_bytes().trim_ascii();
+        name.eq_ignore_ascii_case(b"websocket")
+    })
+}
+
+/// What a handshake must be (RFC 6455, section 4.2.1; RFC 9110, section 7.8).
+fn check_handshake(request: &HttpRequest) -> Result<(), ApiError> {
     let headers = request.headers();
     let framed = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
     let asked = tokens(headers).any(|token| token.eq_ignore_ascii_case("upgrade"));
     if !asked
         || request.method() != Method::GET
+        || request.version() != Version::HTTP_11
+        || headers.get_all(header::UPGRADE).count() != 1
         || framed.iter().any(|name| headers.contains_key(name))
     {
-        let detail = "An upgrade is a GET without a body whose Connection names it.";
+        let detail = "An upgrade is a GET of HTTP/1.1 without a body whose Connection names it.";
         return Err(ApiError::malformed("invalid_upgrade", detail));
     }
-    let detail = "WebSockets are not offered here.";
-    Err(ApiError::new(
-        StatusCode::NOT_IMPLEMENTED,
-        "upgrade_not_offered",
-        detail,
-    ))
+    if single(headers, "sec-websocket-version") != Some(WEBSOCKET_VERSION) {
+        let status = StatusCode::UPGRADE_REQUIRED;
+        let detail = "WebSockets of version 13 are spoken here.";
+        return Err(ApiError::new(status, WEBSOCKET_VERSION_CODE, detail));
+    }
+    let key = single(headers, "sec-websocket-key");
+    if !key.is_some_and(is_websocket_key) {
+        let detail = "Sec-WebSocket-Key must be 16 bytes in base64.";
+        return Err(ApiError::malformed("invalid_upgrade", detail));
+    }
+    Ok(())
+}
+
+fn single<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let mut values = headers.get_all(name);
+    match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().ok().map(str::trim),
+        _ => None,
+    }
+}
+
+fn is_websocket_key(text: &str) -> bool {
+    use base64::Engine as _;
+    let decoded = base64::engine::general_purpose::STANDARD.decode(text);
+    decoded.is_ok_and(|bytes| bytes.len() == 16)
 }
 
 /// Only `100-continue` is known (RFC 9110, section 10.1.1); HTTP/1.0 has no expectations.
@@ -131,7 +169,8 @@ fn tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 fn connection_options(headers: &HeaderMap) -> Result<Vec<String>, ApiError> {
     let mut options = Vec::new();
     for token in tokens(headers) {
-        let Ok(name) = HeaderName::from_bytes(token.as_bytes()) else {
+        let name = HeaderName::from_bytes(token.as_bytes());
+        let Some(name) = name.ok().filter(|_| is_token(token)) else {
             let detail = "Connection must list header names.";
             return Err(ApiError::malformed("invalid_connection", detail));
         };
@@ -144,6 +183,12 @@ fn connection_options(headers: &HeaderMap) -> Result<Vec<String>, ApiError> {
         }
     }
     Ok(options)
+}
+
+/// RFC 9110, section 5.6.2; the type of a header's name lets quotation marks in.
+fn is_token(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    text.bytes().all(is_part)
 }
 
 fn is_protected(name: &str) -> bool {
@@ -194,13 +239,28 @@ mod tests {
                 Err("protected_header"),
             ),
             (with("connection", "a b"), Err("invalid_connection")),
+            (with("connection", "\"x\""), Err("invalid_connection")),
             (with("expect", "100-Continue"), Ok(vec![])),
             (with("expect", "200-ok"), Err("unknown_expectation")),
             (with("upgrade", "websocket"), Err("invalid_upgrade")),
             (with("upgrade", "h2c"), Ok(vec![])),
             (
                 with("upgrade", "WebSocket").append_header(("connection", "upgrade")),
-                Err("upgrade_not_offered"),
+                Err("websocket_version"),
+            ),
+            (
+                with("upgrade", "WebSocket")
+                    .append_header(("connection", "upgrade"))
+                    .append_header(("sec-websocket-version", "13"))
+                    .append_header(("sec-websocket-key", "too short")),
+                Err("invalid_upgrade"),
+            ),
+            (
+                with("upgrade", "WebSocket")
+                    .append_header(("connection", "keep-alive, Upgrade"))
+                    .append_header(("sec-websocket-version", "13"))
+                    .append_header(("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")),
+                Ok(vec!["upgrade"]),
             ),
             (with("via", "1.1 other, 1.1 maru-1"), Err("loop_detected")),
             (with("via", "1.1 other"), Ok(vec![])),

@@ -12,6 +12,7 @@ use resilience::{Backoff, BackoffParams, Deadline, Jitter};
 use tokio::time::{Instant, sleep};
 
 use super::headers::Outbound;
+use super::tunnel::TunnelError;
 use super::upload::Upload;
 use super::upstreams::{Exchange, SendError, Upstreams};
 use crate::balance::Fault;
@@ -36,6 +37,8 @@ pub(crate) enum NoAnswer {
     DeadlinePassed,
     #[error(transparent)]
     Send(#[from] SendError),
+    #[error(transparent)]
+    Tunnel(TunnelError),
 }
 
 /// What a request holds at the service until its answer was read to its end.

@@ -55,7 +55,7 @@ impl Connection {
         let shaken = builder.handshake(TokioIo::new(stream)).await;
         let (sender, connection) = shaken.map_err(ConnectError::Handshake)?;
         let driver = rt::spawn(async move {
-            if let Err(error) = connection.await {
+            if let Err(error) = connection.with_upgrades().await {
                 tracing::debug!(error = %error, "a connection to a service ended");
             }
         });

@@ -18,6 +18,10 @@ pub(crate) enum Truncated {
     Broken(#[source] hyper::Error),
     #[error("the service fell silent inside an answer")]
     Stalled,
+    #[error("the answer could not be compressed")]
+    Encoding(#[source] std::io::Error),
+    #[error("the connection had its last answer already")]
+    Unwanted,
 }
 
 /// A body that is read from a service's connection.

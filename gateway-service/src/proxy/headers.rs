@@ -8,9 +8,11 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
 use resilience::deadline::DEADLINE_HEADER;
+use routing::{HeaderEdits, HostHeader, Route};
 
 use super::upload::{RequestBody, Upload};
 use super::upstreams::Trial;
+use crate::edge::auth::{API_KEY_HEADER, Caller};
 use crate::edge::peers::{FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, Forwarded};
 use crate::edge::screen::Screened;
 
@@ -22,7 +24,10 @@ pub(crate) struct Outbound<'r> {
     method: Method,
     target: PathAndQuery,
     inbound: &'r HttpRequest,
-    screened: &'r Screened,
+    screened: &'r Screened<'r>,
+    route: Option<&'r Route>,
+    /// What the route says instead of the instance's own address.
+    host: Option<HeaderValue>,
     added: HeaderMap,
 }
 
@@ -34,9 +39,9 @@ pub(crate) struct NotForwardable;
 impl<'r> Outbound<'r> {
     pub(crate) fn try_new(
         inbound: &'r HttpRequest,
-        screened: &'r Screened,
+        screened: &'r Screened<'r>,
         path: &str,
-        origin: Origin<'_>,
+        origin: Origin<'r>,
         upload: Option<&Upload>,
     ) -> Result<Self, NotForwardable> {
         let method = Method::from_bytes(inbound.method().as_str().as_bytes());
@@ -50,6 +55,12 @@ impl<'r> Outbound<'r> {
             target: target.map_err(|_invalid| NotForwardable)?,
             inbound,
             screened,
+            route: origin.route,
+            host: match origin.route.map(|route| &route.host_header) {
+                None | Some(HostHeader::Service) => None,
+                Some(HostHeader::Client) => origin.forwarded.host.clone(),
+                Some(HostHeader::Fixed(host)) => Some(host.clone()),
+            },
             added: added(inbound, origin, upload).ok_or(NotForwardable)?,
         })
     }
@@ -61,7 +72,12 @@ impl<'r> Outbound<'r> {
         *request.uri_mut() = Uri::from(self.target.clone());
         let headers = request.headers_mut();
         headers.reserve(self.inbound.headers().len() + self.added.len());
+        // A key that the gateway has looked at is not the service's business.
+        let hides_key = self.route.is_some_and(|route| route.auth.api_keys);
         for (name, value) in self.inbound.headers() {
+            if hides_key && name.as_str() == API_KEY_HEADER {
+                continue;
+            }
             if !passes(name.as_str(), &self.screened.connection_options) {
                 continue;
             }
@@ -71,10 +87,15 @@ impl<'r> Outbound<'r> {
                 headers.append(name, value);
             }
         }
+        if let Some(route) = self.route {
+            edit(&route.request_headers, headers);
+        }
         for (name, value) in &self.added {
             headers.append(name, value.clone());
         }
-        headers.insert(header::HOST, trial.instance.address().host_header().clone());
+        let host = self.host.as_ref();
+        let host = host.unwrap_or_else(|| trial.instance.address().host_header());
+        headers.insert(header::HOST, host.clone());
         if let Some(left) = trial
             .deadline
             .and_then(|deadline| text(&deadline.to_header()))
@@ -106,11 +127,50 @@ pub(crate) struct Origin<'o> {
     pub(crate) context: &'o RequestContext,
     /// This gateway's name in `Via`.
     pub(crate) via: &'o str,
+    /// The route it took, if it took one.
+    pub(crate) route: Option<&'o Route>,
+    /// Who asks, as far as the gateway looked.
+    pub(crate) caller: &'o Caller,
+    /// Whether it asks for another protocol.
+    pub(crate) upgrades: bool,
+}
+
+fn edit(edits: &HeaderEdits, headers: &mut HeaderMap) {
+    for name in &edits.remove {
+        headers.remove(name);
+    }
+    for (name, value) in &edits.set {
+        headers.insert(name, value.clone());
+    }
+    for (name, value) in &edits.add {
+        headers.append(name, value.clone());
+    }
+}
+
+/// Who asks, for services that know nothing of Maru's tokens. A client's own headers of these names
+/// have been removed.
+fn identify(caller: &Caller, added: &mut HeaderMap) -> Option<()> {
+    match caller {
+        Caller::Unknown => {}
+        Caller::Account(account) => {
+            added.insert("x-maru-subject", text(&account.subject)?);
+            let roles: Vec<&str> = account.roles.iter().map(|role| role.as_str()).collect();
+            added.insert("x-maru-roles", text(&roles.join(","))?);
+        }
+        Caller::Consumer(name) => {
+            added.insert("x-maru-consumer", text(name)?);
+        }
+    }
+    Some(())
 }
 
 fn added(inbound: &HttpRequest, origin: Origin<'_>, upload: Option<&Upload>) -> Option<HeaderMap> {
     let (forwarded, context) = (origin.forwarded, origin.context);
     let mut added = HeaderMap::with_capacity(10);
+    if let Some(prefix) = origin.route.and_then(Route::stripped_prefix) {
+        added.insert("x-forwarded-prefix", text(prefix)?);
+    }
+    identify(origin.caller, &mut added)?;
     added.insert(FORWARDED_FOR, forwarded.hops.clone());
     added.insert(FORWARDED_PROTO, forwarded.proto.clone());
     if let Some(host) = &forwarded.host {
@@ -133,6 +193,10 @@ fn added(inbound: &HttpRequest, origin: Origin<'_>, upload: Option<&Upload>) -> 
                 HeaderValue::from_bytes(state.as_bytes()).ok()?,
             );
         }
+    }
+    if origin.upgrades {
+        added.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        added.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
     frame(inbound.headers(), upload, &mut added);
     Some(added)

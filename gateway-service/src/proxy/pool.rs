@@ -109,6 +109,8 @@ pub(crate) struct Lease {
     authority: Box<str>,
     pool: Rc<Pool>,
     held: Option<Held>,
+    /// Whether it may carry another request.
+    reusable: bool,
 }
 
 impl Lease {
@@ -118,7 +120,13 @@ impl Lease {
             authority,
             pool,
             held: None,
+            reusable: true,
         }
+    }
+
+    /// Closes the connection after this answer.
+    pub(super) const fn do_not_reuse(&mut self) {
+        self.reusable = false;
     }
 
     /// Keeps what the request holds at the service until this lease ends.
@@ -136,6 +144,9 @@ impl Lease {
     /// Gives the connection back after an answer that was read to its end.
     pub(crate) fn give_back(mut self) {
         self.held = None;
+        if !self.reusable {
+            return;
+        }
         if self.connection.is_ready() {
             self.pool.put(&self.authority, self.connection);
             return;

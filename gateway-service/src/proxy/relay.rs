@@ -10,6 +10,7 @@ use http::header::{self, HeaderMap};
 
 use super::download::Download;
 use super::headers::{connection_options, passes_back};
+use super::tunnel::Tunnel;
 use super::upload::Upload;
 use super::upstreams::Exchange;
 use crate::answer::{Content, Draft};
@@ -79,6 +80,23 @@ pub(crate) fn relay(
         head.set_connection_type(ConnectionType::Close);
     }
     Ok(draft)
+}
+
+/// Makes the client's answer from that of a service that has switched protocols.
+pub(crate) fn relay_switch(headers: &HeaderMap, tunnel: Tunnel, via: &str) -> Draft {
+    let content = Content::Tunnel(Box::new(tunnel));
+    let mut draft = HttpResponse::with_body(StatusCode::SWITCHING_PROTOCOLS, content);
+    copy_headers(headers, &mut draft);
+    let head = draft.head_mut();
+    head.set_connection_type(ConnectionType::Upgrade);
+    let name = actix_web::http::header::UPGRADE;
+    head.headers_mut()
+        .insert(name, HeaderValue::from_static("websocket"));
+    if let Ok(value) = HeaderValue::from_str(&format!("1.1 {via}")) {
+        let name = actix_web::http::header::VIA;
+        head.headers_mut().append(name, value);
+    }
+    draft
 }
 
 /// Which body follows the head (RFC 9112, section 6.3). Where there is none, the server must not be

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::error::PayloadError;
-use actix_web::http::header;
+use actix_web::http::{Version, header};
 use actix_web::web::Payload;
 use bytes::Bytes;
-use futures_util::Stream as _;
+use futures_util::{FutureExt as _, Stream as _, StreamExt as _};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -57,13 +57,20 @@ impl Upload {
         let headers = request.headers();
         let length = match headers.get(header::CONTENT_LENGTH) {
             _ if headers.contains_key(header::TRANSFER_ENCODING) => None,
+            None if request.version() > Version::HTTP_11 => {
+                return Self::unannounced(payload, idle_timeout);
+            }
             None => return None,
             Some(value) => match value.to_str().ok()?.trim().parse().ok()? {
                 0 => return None,
                 length => Some(length),
             },
         };
-        Some(Rc::new(Self {
+        Some(Self::new(payload, length, idle_timeout))
+    }
+
+    fn new(payload: Payload, length: Option<u64>, idle_timeout: Duration) -> Rc<Self> {
+        Rc::new(Self {
             payload: RefCell::new(payload),
             length,
             max_bytes: Cell::new(u64::MAX),
@@ -72,13 +79,30 @@ impl Upload {
             finished: Cell::new(false),
             last_activity: Cell::new(Instant::now()),
             kept: RefCell::new(Some(Vec::new())),
-        }))
+        })
+    }
+
+    /// HTTP/2 needs no header for a body: there is none when the stream has ended already.
+    fn unannounced(mut payload: Payload, idle_timeout: Duration) -> Option<Rc<Self>> {
+        match payload.next().now_or_never() {
+            Some(None) => None,
+            None => Some(Self::new(payload, None, idle_timeout)),
+            Some(Some(first)) => {
+                let upload = Self::new(payload, None, idle_timeout);
+                // It waits among what is sent again, which is sent first.
+                match first.map(|data| upload.accept(&data)) {
+                    Ok(Ok(())) => {}
+                    _ => upload.max_bytes.set(0),
+                }
+                Some(upload)
+            }
+        }
     }
 
     /// Sets the largest acceptable size; `false` when the announced one is above it.
     pub(crate) fn limit(&self, max_bytes: u64) -> bool {
         self.max_bytes.set(max_bytes);
-        self.length.is_none_or(|length| length <= max_bytes)
+        self.length.unwrap_or(self.received.get()) <= max_bytes
     }
 
     /// Bytes announced; `None` when the body is chunked.

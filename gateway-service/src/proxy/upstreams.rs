@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::Response;
 use hyper::body::Incoming;
 use resilience::Deadline;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::connection::{ConnectError, Connection};
 use super::headers::Outbound;
@@ -101,6 +101,27 @@ impl Upstreams {
                     }
                 }
             }
+        }
+    }
+
+    /// Sends a request that asks for another protocol, on a connection of its own, and waits for the
+    /// head of its answer, at most `wait`.
+    pub(crate) async fn upgrade(
+        &self,
+        trial: Trial<'_>,
+        wait: Duration,
+    ) -> Result<Exchange, SendError> {
+        let connection = Connection::open(trial.instance, self.connect_timeout).await;
+        let connection = connection.map_err(SendError::Unreachable)?;
+        let request = trial.request(None);
+        let attempt = self.attempt(trial.instance, connection, request);
+        match timeout(wait, attempt).await {
+            Err(_elapsed) => Err(SendError::TimedOut(wait)),
+            Ok(Attempt::Answered(exchange)) => Ok(*exchange),
+            Ok(Attempt::Unsent(_)) => Err(SendError::Unreachable(ConnectError::Refused(
+                std::io::ErrorKind::ConnectionReset.into(),
+            ))),
+            Ok(Attempt::Failed(error)) => Err(failure(error)),
         }
     }
 

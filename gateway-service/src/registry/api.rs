@@ -24,8 +24,8 @@ use super::model::{
 };
 use super::watch;
 use crate::answer::{Content, Draft, json, set};
-use crate::dispatch::{Refusal, upload_refusal};
 use crate::proxy::{RequestBody, Upload, UploadFault};
+use crate::refusal::{Refusal, upload_refusal};
 
 /// Largest body that is read here, in bytes.
 const MAX_BODY_BYTES: u64 = 64 * 1024;

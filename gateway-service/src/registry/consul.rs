@@ -22,8 +22,8 @@ use super::api::{Discovery, read_body, register_error, require_own_name, shown};
 use super::book::View;
 use super::entry::CheckStatus;
 use crate::answer::{Content, Draft, set};
-use crate::dispatch::Refusal;
 use crate::proxy::Upload;
+use crate::refusal::Refusal;
 
 /// How long a blocking query waits when it does not say, and at most.
 const DEFAULT_WAIT: Duration = Duration::from_secs(300);

@@ -45,6 +45,8 @@ impl Answer {
         let problem: Problem = serde_json::from_slice(&answer.body.kept).expect("a problem");
         assert_eq!((problem.status, problem.code.as_str()), (status, code));
         assert_eq!(problem.request_id, answer.head.one("x-request-id"));
+        let told = answer.head.one("proxy-status").unwrap_or_default();
+        assert!(told.starts_with("maru; error="), "{told:?}");
         answer
     }
 }

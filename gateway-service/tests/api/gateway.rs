@@ -16,6 +16,7 @@ const SERVICES: [&str; 6] = ["USER", "INVENTORY", "ORDER", "ANALYTICS", "IOT", "
 /// A gateway; it is told to stop with this value.
 pub(crate) struct Gateway {
     address: SocketAddr,
+    secure_address: Option<SocketAddr>,
     shutdown: Shutdown,
     task: Option<JoinHandle<anyhow::Result<()>>>,
     /// Dropped last.
@@ -40,6 +41,24 @@ impl Gateway {
         url: &str,
         settings: &[(&str, &str)],
     ) -> Self {
+        let shutdown = Shutdown::new();
+        let application = Self::build(&database, url, settings, shutdown.clone()).await;
+        let application = application.expect("the gateway starts");
+        Self {
+            address: application.address(),
+            secure_address: application.secure_address(),
+            shutdown,
+            task: Some(tokio::spawn(application.run_until_stopped())),
+            database,
+        }
+    }
+
+    async fn build(
+        database: &TestDatabase,
+        url: &str,
+        settings: &[(&str, &str)],
+        shutdown: Shutdown,
+    ) -> anyhow::Result<Application> {
         let places = SERVICES
             .iter()
             .map(|name| (format!("{name}_URL"), url.to_owned()));
@@ -56,16 +75,41 @@ impl Gateway {
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let environment = places.chain(fixed).chain(own);
         let loaded = common::settings::load("gateway", gateway_service::DEFAULTS, environment);
-        let shutdown = Shutdown::new();
-        let application =
-            Application::build(loaded.expect("good settings"), shutdown.clone()).await;
-        let application = application.expect("the gateway starts");
-        Self {
-            address: application.address(),
-            shutdown,
-            task: Some(tokio::spawn(application.run_until_stopped())),
-            database,
-        }
+        Application::build(loaded.expect("good settings"), shutdown).await
+    }
+
+    /// With every service at one place, and these routes.
+    pub(crate) async fn routing(upstream: &Upstream, routes: &RoutingFile) -> Self {
+        Self::routing_with(upstream, routes, &[]).await
+    }
+
+    /// With these routes and settings.
+    pub(crate) async fn routing_with(
+        upstream: &Upstream,
+        routes: &RoutingFile,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let path = routes.0.path().display().to_string();
+        let file = ("GATEWAY__ROUTING__FILE", path.as_str());
+        let settings: Vec<_> = std::iter::once(file)
+            .chain(settings.iter().copied())
+            .collect();
+        Self::with(&upstream.url(), &settings).await
+    }
+
+    /// What keeps a gateway with these routes from starting.
+    pub(crate) async fn refused(routes: &RoutingFile) -> String {
+        let path = routes.0.path().display().to_string();
+        let settings = [("GATEWAY__ROUTING__FILE", path.as_str())];
+        let database = TestDatabase::create().await;
+        let url = "http://127.0.0.1:1";
+        let built = Self::build(&database, url, &settings, Shutdown::new()).await;
+        format!("{:#}", built.err().expect("the gateway does not start"))
+    }
+
+    /// Where it listens for HTTPS.
+    pub(crate) fn secure_address(&self) -> SocketAddr {
+        self.secure_address.expect("a listener for HTTPS")
     }
 
     pub(crate) fn database(&self) -> Arc<TestDatabase> {
@@ -94,6 +138,24 @@ impl Gateway {
     pub(crate) async fn stopped(mut self) {
         let task = self.task.take().unwrap();
         task.await.unwrap().unwrap();
+    }
+}
+
+/// A routing file of a test's own.
+pub(crate) struct RoutingFile(tempfile::NamedTempFile);
+
+impl RoutingFile {
+    pub(crate) fn new(text: &str) -> Self {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        Self(file)
+    }
+
+    /// As an editor does it: the gateway never sees a part of the text.
+    pub(crate) fn write(&self, text: &str) {
+        let next = self.0.path().with_extension("next");
+        std::fs::write(&next, text).unwrap();
+        std::fs::rename(&next, self.0.path()).unwrap();
     }
 }
 

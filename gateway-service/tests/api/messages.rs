@@ -105,7 +105,7 @@ impl Body {
         String::from_utf8_lossy(&self.kept).into_owned()
     }
 
-    fn add(&mut self, part: &[u8]) {
+    pub(crate) fn add(&mut self, part: &[u8]) {
         self.bytes += part.len() as u64;
         self.sum += part.iter().map(|byte| u64::from(*byte)).sum::<u64>();
         let room = KEPT_BYTES.saturating_sub(self.kept.len()).min(part.len());

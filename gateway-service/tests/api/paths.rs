@@ -160,27 +160,3 @@ async fn an_unknown_expectation_is_not_met() {
         ("hello", None)
     );
 }
-
-#[tokio::test]
-async fn a_table_of_one_s_own_replaces_the_routes() {
-    let upstream = Upstream::start(|_| Reply::ok("")).await;
-    let folder = std::env::temp_dir().join(format!("maru-routes-{}", uuid::Uuid::new_v4()));
-    std::fs::write(
-        &folder,
-        "routes = [{prefix = \"/shop\", service = \"order\", max_body_bytes = 3}]",
-    )
-    .unwrap();
-    let file = folder.display().to_string();
-    let gateway = Gateway::with(&upstream.url(), &[("GATEWAY__ROUTING__FILE", &file)]).await;
-    std::fs::remove_file(&folder).unwrap();
-    gateway
-        .ask("GET /shop/1 HTTP/1.1\r\nHost: x\r\n\r\n")
-        .await
-        .expect(200);
-    gateway
-        .ask("GET /api/orders HTTP/1.1\r\nHost: x\r\n\r\n")
-        .await
-        .problem(404, "not_found");
-    let request = "POST /shop HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nabcd";
-    gateway.ask(request).await.problem(413, "body_too_large");
-}

@@ -35,6 +35,8 @@ pub(crate) enum Reply {
     BeforeBody(Vec<u8>),
     /// Write a head and then this many bytes of body.
     Long(Vec<u8>, u64),
+    /// Write these bytes, then send back whatever comes until it ends, and then these last bytes.
+    Echo(Vec<u8>, Vec<u8>),
     /// Write these bytes, then nothing; hold the connection until the gateway closes it.
     ThenHold(Vec<u8>),
 }
@@ -62,6 +64,7 @@ struct Shared {
     closed: AtomicUsize,
     health: Mutex<(u16, String)>,
     document: Mutex<String>,
+    keys: Mutex<String>,
     /// Whether it forgets a connection right after an answer, as one that idled too long.
     drops_kept: AtomicBool,
 }
@@ -98,6 +101,7 @@ impl Upstream {
             closed: AtomicUsize::new(0),
             health: Mutex::new(healthy(1)),
             document: Mutex::new("{}".to_owned()),
+            keys: Mutex::new("{\"keys\":[]}".to_owned()),
             drops_kept: AtomicBool::new(false),
         });
         let address = listener.local_addr().unwrap();
@@ -151,6 +155,11 @@ impl Upstream {
 
     pub(crate) fn set_health(&self, health: (u16, String)) {
         *self.shared.health.lock().unwrap() = health;
+    }
+
+    /// The keys that tokens are verified with.
+    pub(crate) fn set_keys(&self, keys: &common::auth::JwkSet) {
+        *self.shared.keys.lock().unwrap() = serde_json::to_string(keys).unwrap();
     }
 
     pub(crate) fn set_document(&self, document: String) {
@@ -216,6 +225,21 @@ impl Shared {
             match (self.script)(&seen) {
                 Reply::Bytes(bytes) | Reply::BeforeBody(bytes) => write.write_all(&bytes).await?,
                 Reply::ThenClose(bytes) => return write.write_all(&bytes).await,
+                Reply::Echo(head, last) => {
+                    write.write_all(&head).await?;
+                    let mut body = Body::default();
+                    loop {
+                        let part = reader.part().await?;
+                        if part.is_empty() {
+                            break;
+                        }
+                        body.add(&part);
+                        seen.body = body.clone();
+                        self.seen.lock().unwrap()[index] = seen.clone();
+                        write.write_all(&part).await?;
+                    }
+                    return write.write_all(&last).await;
+                }
                 Reply::Long(head, length) => long(&mut write, &head, length).await?,
                 Reply::ThenHold(bytes) => {
                     write.write_all(&bytes).await?;
@@ -235,6 +259,7 @@ impl Shared {
     fn own(&self, head: &Head) -> Option<String> {
         let (status, body) = match head.start.as_str() {
             "GET /health HTTP/1.1" => self.health.lock().unwrap().clone(),
+            "GET /.well-known/jwks.json HTTP/1.1" => (200, self.keys.lock().unwrap().clone()),
             "GET /openapi.json HTTP/1.1" => (200, self.document.lock().unwrap().clone()),
             // The gateway itself asks the service that it takes for user-service. Nothing that it
             // forwards can look like this: `/internal` is never routed, as other methods show.
@@ -243,7 +268,7 @@ impl Shared {
         };
         let length = body.len();
         Some(format!(
-            "HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
         ))
     }
 }
