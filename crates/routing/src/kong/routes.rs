@@ -132,7 +132,10 @@ fn hosts(route: &KongRoute, place: &str, notes: &mut Notes) -> Vec<String> {
 }
 
 fn condition((name, values): (&String, &Vec<String>)) -> FieldIn {
-    let escaped: Vec<String> = values.iter().map(|value| regex_lite::escape(value)).collect();
+    let escaped: Vec<String> = values
+        .iter()
+        .map(|value| regex_lite::escape(value))
+        .collect();
     FieldIn {
         name: name.clone(),
         equals: None,
