@@ -60,6 +60,17 @@ async fn finish_registration(client: &ApiClient, ceremony: &Value) -> Reply {
         .await
 }
 
+/// Answers a registration with a device that never counts.
+async fn register(client: &ApiClient, phone: &Authenticator, ceremony: &Value) -> Reply {
+    let body = json!({
+        "ceremony_id": ceremony["ceremony_id"], "name": "Phone",
+        "credential": phone.register(&ceremony["options"]),
+    });
+    client
+        .post("/api/auth/passkeys/register/finish", &body)
+        .await
+}
+
 async fn finish_login(app: &TestApp, ceremony: &Value) -> Reply {
     let body = json!({"ceremony_id": ceremony["ceremony_id"], "credential": assertion()});
     app.client
@@ -116,11 +127,7 @@ async fn a_ceremony_is_good_for_one_try_of_its_kind_and_its_person() {
 
     // Whatever a device says, it says it to the person who began.
     let registration = begin(&owner).await;
-    let body = json!({
-        "ceremony_id": registration["ceremony_id"], "name": "Phone",
-        "credential": Authenticator::new().register(&registration["options"]),
-    });
-    kim.post("/api/auth/passkeys/register/finish", &body)
+    register(&kim, &Authenticator::new(), &registration)
         .await
         .expect_problem(409, "no_ceremony");
     let login = start_login(&app).await;
@@ -144,14 +151,7 @@ async fn a_sign_in_is_good_once_and_for_five_minutes_and_nothing_is_kept_before(
     let owner = app.owner().await;
     let phone = Authenticator::new();
     let begun = begin(&owner).await;
-    let body = json!({
-        "ceremony_id": begun["ceremony_id"], "name": "Phone",
-        "credential": phone.register(&begun["options"]),
-    });
-    let _passkey = owner
-        .post("/api/auth/passkeys/register/finish", &body)
-        .await
-        .expect(201);
+    let _passkey = register(&owner, &phone, &begun).await.expect(201);
 
     let login = start_login(&app).await;
     let kept = "SELECT count(*) FROM passkey_challenges";
@@ -185,14 +185,7 @@ async fn of_answers_to_one_ceremony_sent_at_once_one_signs_in() {
     let owner = app.owner().await;
     let phone = Authenticator::new();
     let begun = begin(&owner).await;
-    let body = json!({
-        "ceremony_id": begun["ceremony_id"], "name": "Phone",
-        "credential": phone.register(&begun["options"]),
-    });
-    let _passkey = owner
-        .post("/api/auth/passkeys/register/finish", &body)
-        .await
-        .expect(201);
+    let _passkey = register(&owner, &phone, &begun).await.expect(201);
     let login = start_login(&app).await;
     let answer = phone.sign_in(&login["options"]);
     let replies = (0..8).map(|_| sign_in(&app, &login, &answer));
