@@ -41,8 +41,6 @@ pub(crate) struct World {
     pub(crate) batches: Vec<usize>,
     /// Stop answering imports after so many.
     pub(crate) hang_after: Option<usize>,
-    /// Answer them again once somebody signs in: what a killed client sent before is not answered.
-    pub(crate) recovers_at_login: bool,
     pub(crate) access_life_s: u64,
     access: BTreeSet<String>,
     refresh: BTreeSet<String>,
@@ -182,6 +180,19 @@ impl World {
             "access_token": access, "refresh_token": refresh, "token_type": "Bearer",
             "expires_in": self.access_life_s,
         }))
+    }
+
+    /// Answers imports again, but not those that a client sent before it died and that arrive only
+    /// now: its token is worth nothing any more.
+    pub(crate) fn recover(&mut self) {
+        self.hang_after = None;
+        self.revoke_access();
+    }
+
+    fn hangs(&self, request: &Request) -> bool {
+        let is_import = request.path.ends_with("/import");
+        let is_over = |limit| self.batches.len() >= limit;
+        is_import && self.hang_after.is_some_and(is_over)
     }
 
     /// Makes every access token worthless.
@@ -552,25 +563,17 @@ async fn serve(
         path: request.uri().to_string(),
         key: header("idempotency-key"),
     };
-    let hangs = {
+    let reply = {
         let mut world = world.lock().unwrap();
-        if world.recovers_at_login && entry.path == "/api/auth/login" {
-            world.recovers_at_login = false;
-            world.hang_after = None;
+        if world.hangs(&entry) {
+            None
+        } else {
+            world.log.push(entry.clone());
+            Some(world.answer(&entry, token, &body))
         }
-        let is_import = entry.path.ends_with("/import");
-        is_import
-            && world
-                .hang_after
-                .is_some_and(|limit| world.batches.len() >= limit)
     };
-    if hangs {
-        std::future::pending::<()>().await;
-    }
-    let (status, out, retry_after) = {
-        let mut world = world.lock().unwrap();
-        world.log.push(entry.clone());
-        world.answer(&entry, token, &body)
+    let Some((status, out, retry_after)) = reply else {
+        return std::future::pending().await;
     };
     let mut response = HttpResponse::build(StatusCode::from_u16(status).unwrap());
     if let Some(seconds) = retry_after {

@@ -62,7 +62,7 @@ fn kill_after(gateway: &FakeGateway, data: &Path, folder: &Path, batches: usize)
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    gateway.world().recovers_at_login = true;
+    gateway.world().recover();
     noted()
 }
 
