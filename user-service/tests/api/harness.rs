@@ -13,7 +13,7 @@ use store::Db;
 use tempfile::TempDir;
 use testkit::database::{Profile, TestDatabase, required_address};
 use testkit::{ApiClient, Reply};
-use user_service::startup::Application;
+use identity::startup::Application;
 
 pub(crate) use testkit::logs::so_far as log_so_far;
 
@@ -214,7 +214,7 @@ impl Stopped {
 }
 
 async fn run(settings: &[(String, String)], clock: &Clock) -> anyhow::Result<(ApiClient, Running)> {
-    let loaded = common::settings::load("user", user_service::DEFAULTS, settings.iter().cloned())?;
+    let loaded = common::settings::load("user", identity::DEFAULTS, settings.iter().cloned())?;
     let shutdown = Shutdown::new();
     let app = Application::build_at(loaded, clock.clone(), shutdown.clone()).await?;
     let client = ApiClient::new(format!("http://{}", app.address()));

@@ -161,8 +161,8 @@ async fn start_user_service(
     shutdown: &Shutdown,
 ) -> String {
     let variables = variables.map(|(name, value)| (name.to_owned(), value));
-    let loaded = common::settings::load("user", user_service::DEFAULTS, variables).unwrap();
-    let built = user_service::startup::Application::build(loaded, shutdown.clone()).await;
+    let loaded = common::settings::load("user", identity::DEFAULTS, variables).unwrap();
+    let built = identity::startup::Application::build(loaded, shutdown.clone()).await;
     let service = built.expect("user-service starts");
     let address = service.address();
     tokio::spawn(service.run_until_stopped());
