@@ -19,7 +19,7 @@ mod verifier;
 pub use access::access;
 pub use crypto::install_jwt_crypto;
 pub use extractors::{
-    Access, Guard, Operator, PermissionMarker, Permit, PersonOrApplication, ServiceIdentity,
+    Access, Guard, OPENID_SCOPE, OpenIdCaller, Operator, PermissionMarker, Permit, ServiceIdentity,
     bearer_of,
 };
 pub use keys::{Jwk, JwkSet, KeySource, KeySourceError, StaticKeys, UserServiceKeys};

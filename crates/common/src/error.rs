@@ -53,6 +53,7 @@ pub struct ApiError {
     detail: String,
     errors: Vec<FieldError>,
     retry_after: Option<Duration>,
+    missing_scope: Option<&'static str>,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -66,6 +67,7 @@ impl ApiError {
             detail: detail.into(),
             errors: Vec::new(),
             retry_after: None,
+            missing_scope: None,
             cause: None,
         }
     }
@@ -171,6 +173,13 @@ impl ApiError {
         self
     }
 
+    /// Tells an application which scope its token lacks (RFC 6750, section 3.1).
+    #[must_use]
+    pub fn with_missing_scope(mut self, scope: &'static str) -> Self {
+        self.missing_scope = Some(scope);
+        self
+    }
+
     /// The HTTP status.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
@@ -255,6 +264,10 @@ impl ResponseError for ApiError {
                 "token_missing" => "Bearer".to_owned(),
                 code => format!("Bearer error=\"invalid_token\", error_description=\"{code}\""),
             };
+            response.insert_header((header::WWW_AUTHENTICATE, challenge));
+        }
+        if let Some(scope) = self.missing_scope {
+            let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
             response.insert_header((header::WWW_AUTHENTICATE, challenge));
         }
         response.json(self.to_problem())

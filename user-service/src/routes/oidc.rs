@@ -1,14 +1,14 @@
 //! The OpenID Connect provider over HTTP.
 //!
-//! The endpoints of the protocol and its pages stand in the discovery document and not in the OpenAPI
-//! one: their errors are those of RFC 6749, or pages for people, never problem documents. None of them
-//! needs a token of ours; `tests/api/oidc` holds what each refuses.
+//! The protocol's endpoints and pages answer with the errors of RFC 6749, or with pages for people,
+//! where others answer with problem documents.
 
 mod authorize;
 mod browser;
 pub(super) mod clients;
 pub(super) mod consents;
 mod discovery;
+mod forms;
 mod html;
 mod login;
 mod second_factor;
@@ -16,15 +16,9 @@ mod sign_out;
 mod token;
 mod userinfo;
 
-use actix_web::web;
 use common::server::ServiceConfig;
 
 /// Registers every route.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the protocol's endpoints stand in the discovery document; nobody proves who asks there \
-              with a token of ours, so no permission lets anybody in"
-)]
 pub(super) fn configure(config: &mut ServiceConfig<'_>) {
     config
         .service(clients::register)
@@ -34,32 +28,21 @@ pub(super) fn configure(config: &mut ServiceConfig<'_>) {
         .service(clients::renew_secret)
         .service(clients::delete)
         .service(consents::list)
-        .service(consents::take_back);
-    // For browsers.
-    config
-        .route("/oauth/authorize", web::get().to(authorize::get))
-        .route("/oauth/authorize", web::post().to(authorize::post))
-        .route("/oauth/continue", web::get().to(authorize::resume))
-        .route("/oauth/login", web::post().to(login::log_in))
-        .route("/oauth/consent", web::post().to(authorize::decide))
-        .route("/oauth/end_session", web::get().to(sign_out::get))
-        .route("/oauth/end_session", web::post().to(sign_out::post))
-        .route(
-            "/oauth/end_session/confirm",
-            web::post().to(sign_out::confirm),
-        );
-    // For applications.
-    config
-        .route("/oauth/token", web::post().to(token::token))
-        .route("/oauth/revoke", web::post().to(token::revoke))
-        .route("/oauth/userinfo", web::get().to(userinfo::userinfo))
-        .route("/oauth/userinfo", web::post().to(userinfo::userinfo))
-        .route(
-            "/.well-known/openid-configuration",
-            web::get().to(discovery::configuration),
-        )
-        .route(
-            "/.well-known/oauth-authorization-server",
-            web::get().to(discovery::configuration),
-        );
+        .service(consents::take_back)
+        // For browsers.
+        .service(authorize::get_authorize)
+        .service(authorize::post_authorize)
+        .service(authorize::resume)
+        .service(authorize::decide)
+        .service(login::submit_login)
+        .service(sign_out::get_sign_out)
+        .service(sign_out::post_sign_out)
+        .service(sign_out::confirm)
+        // For applications.
+        .service(token::issue_tokens)
+        .service(token::revoke_token)
+        .service(userinfo::get_userinfo)
+        .service(userinfo::post_userinfo)
+        .service(discovery::openid_configuration)
+        .service(discovery::oauth_configuration);
 }

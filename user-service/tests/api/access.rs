@@ -11,6 +11,7 @@ use testkit::matrix::{Callers, Matrix};
 
 use crate::api_keys::{exchange, halves};
 use crate::harness::{OWNER, OWNER_PASSWORD, PASSWORD, ROOT_SECRET, TestApp, text};
+use crate::oidc::Application;
 
 /// Signs a new account in for every request: here a token is worth what its account and session are.
 struct People<'a> {
@@ -18,7 +19,7 @@ struct People<'a> {
     service: String,
     /// Of a key of the owner's with every scope there is.
     application: String,
-    /// Of one that no operation here asks a scope of.
+    /// Of an application that may only know who somebody is.
     without_scopes: String,
     /// Of a program that acts for itself with every scope there is.
     program: String,
@@ -35,7 +36,7 @@ impl<'a> People<'a> {
             app,
             service,
             application: key_token(app, every.collect()).await,
-            without_scopes: key_token(app, vec![Permission::MenuRead]).await,
+            without_scopes: identity_token(app).await,
             program: program_token(app).await,
         }
     }
@@ -93,6 +94,15 @@ async fn program_token(app: &TestApp) -> String {
         .form(&[("grant_type", "client_credentials")]);
     let answer = app.client.send(request).await.expect(200);
     text(&answer, "access_token").to_owned()
+}
+
+/// What an application gets that may know who somebody is and nothing else: an owner, but not the one
+/// whose sessions are ended here.
+async fn identity_token(app: &TestApp) -> String {
+    let account = app.make_user("second@maru.local", &["owner"], &[]).await;
+    let application = Application::register(app).await;
+    let tokens = application.tokens_of(text(&account, "email"), PASSWORD, "openid");
+    text(&tokens.await, "access_token").to_owned()
 }
 
 /// What a program gets for a key of the owner's.
@@ -199,6 +209,20 @@ const REVIEWED: &str = "POST /api/auth/login: public, public
          DELETE /api/users/oidc/clients/{id}: applications:manage, chain
          GET /api/auth/consents: signed_in, caller
          DELETE /api/auth/consents/{id}: signed_in, caller
+         GET /oauth/authorize: public, public
+         POST /oauth/authorize: public, public
+         GET /oauth/continue: public, public
+         POST /oauth/login: public, public
+         POST /oauth/consent: public, public
+         GET /oauth/end_session: public, public
+         POST /oauth/end_session: public, public
+         POST /oauth/end_session/confirm: public, public
+         POST /oauth/token: public, public
+         POST /oauth/revoke: public, public
+         GET /oauth/userinfo: open_id, caller
+         POST /oauth/userinfo: open_id, caller
+         GET /.well-known/openid-configuration: public, public
+         GET /.well-known/oauth-authorization-server: public, public
          GET /.well-known/jwks.json: public, public
          GET /api/auth/sessions: signed_in, caller
          DELETE /api/auth/sessions: signed_in, caller

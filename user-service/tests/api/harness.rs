@@ -7,13 +7,13 @@ use std::time::Duration;
 use common::clock::Clock;
 use common::shutdown::Shutdown;
 use common::time::Timestamp;
+use identity::startup::Application;
 use reqwest::Method;
 use serde_json::{Value, json};
 use store::Db;
 use tempfile::TempDir;
 use testkit::database::{Profile, TestDatabase, required_address};
 use testkit::{ApiClient, Reply};
-use identity::startup::Application;
 
 pub(crate) use testkit::logs::so_far as log_so_far;
 

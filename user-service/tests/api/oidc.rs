@@ -10,3 +10,5 @@ mod second_factors;
 mod secrets;
 mod sessions;
 mod tokens;
+
+pub(crate) use application::Application;

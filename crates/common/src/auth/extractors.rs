@@ -11,9 +11,12 @@ use actix_web::{FromRequest, HttpRequest, web};
 use serde::{Deserialize, Serialize};
 
 use super::permissions::Permission;
-use super::principal::{Principal, TokenType};
+use super::principal::{Delegation, Principal, TokenType};
 use super::verifier::{TokenError, TokenVerifier};
 use crate::error::ApiError;
+
+/// Lets an application know who somebody is (OpenID Connect Core 1.0, section 3.1.2.1).
+pub const OPENID_SCOPE: &str = "openid";
 
 /// A type that stands for one permission.
 pub trait PermissionMarker: 'static {
@@ -29,8 +32,8 @@ pub enum Access {
     Public,
     /// Any signed-in account.
     SignedIn,
-    /// Any signed-in account, or an application that acts for one.
-    SignedInOrApplication,
+    /// An application that acts for an account and may know whose it is: the scope `openid`.
+    OpenId,
     /// Another service.
     Service,
     /// Another service, or whoever may operate the system.
@@ -58,8 +61,8 @@ impl Guard for Principal {
     const ACCESS: Access = Access::SignedIn;
 }
 
-impl Guard for PersonOrApplication {
-    const ACCESS: Access = Access::SignedInOrApplication;
+impl Guard for OpenIdCaller {
+    const ACCESS: Access = Access::OpenId;
 }
 
 impl Guard for ServiceIdentity {
@@ -93,9 +96,7 @@ impl<P: PermissionMarker> FromRequest for Permit<P> {
         let verified = verify(request);
         Box::pin(async move {
             let principal = verified.await?;
-            if !principal.allows(P::PERMISSION) {
-                return Err(ApiError::forbidden());
-            }
+            principal.require(P::PERMISSION)?;
             Ok(Self {
                 principal,
                 permission: PhantomData,
@@ -122,12 +123,17 @@ impl FromRequest for Principal {
     }
 }
 
-/// A person, or an application that acts for one: for handlers that look at the scopes themselves.
-/// 403 for the token of a service, and of a program that acts for itself.
+/// An application that acts for a person who lets it know who they are: the scope `openid` (OpenID
+/// Connect Core 1.0, section 5.3). 403 for everybody else.
 #[derive(Debug)]
-pub struct PersonOrApplication(pub Principal);
+pub struct OpenIdCaller {
+    /// Whose token it is.
+    pub principal: Principal,
+    /// What the application may know and do.
+    pub delegation: Delegation,
+}
 
-impl FromRequest for PersonOrApplication {
+impl FromRequest for OpenIdCaller {
     type Error = ApiError;
     type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
 
@@ -135,10 +141,13 @@ impl FromRequest for PersonOrApplication {
         let verified = verify(request);
         Box::pin(async move {
             let principal = verified.await?;
-            match principal.token_type {
-                TokenType::Access => Ok(Self(principal)),
-                TokenType::Delegated if !principal.acts_for_itself() => Ok(Self(principal)),
-                TokenType::Delegated | TokenType::Service => Err(ApiError::forbidden()),
+            match principal.delegation.clone() {
+                Some(_) if principal.acts_for_itself() => Err(ApiError::forbidden()),
+                Some(delegation) if delegation.has(OPENID_SCOPE) => Ok(Self {
+                    principal,
+                    delegation,
+                }),
+                _ => Err(ApiError::forbidden().with_missing_scope(OPENID_SCOPE)),
             }
         })
     }

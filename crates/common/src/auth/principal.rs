@@ -222,6 +222,23 @@ impl Principal {
         permitted && self.roles.iter().any(|role| role.allows(permission))
     }
 
+    /// Refuses a caller who may not do that; an application is told which scope it would need.
+    ///
+    /// # Errors
+    /// 403.
+    pub fn require(&self, permission: Permission) -> Result<(), ApiError> {
+        if self.allows(permission) {
+            return Ok(());
+        }
+        let lacks = |delegation: &Delegation| !delegation.has(permission.as_str());
+        let lacks_scope = self.delegation.as_ref().is_some_and(lacks);
+        Err(if lacks_scope && can_be_delegated(permission) {
+            ApiError::forbidden().with_missing_scope(permission.as_str())
+        } else {
+            ApiError::forbidden()
+        })
+    }
+
     /// Refuses a store outside the caller's own.
     ///
     /// # Errors

@@ -3,6 +3,8 @@
 use common::error::PROBLEM_JSON;
 use serde_json::Value;
 
+use super::document::Answers;
+
 /// An answer, or what came instead.
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
@@ -59,8 +61,15 @@ impl Answer {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// Everything that is wrong with the answer to a request that carried these secrets.
-    pub(super) fn faults(&self, expect: Expect, secrets: &[String]) -> Vec<String> {
+    /// Everything that is wrong with the answer to a request that carried these secrets. An error is a
+    /// problem document unless the document says otherwise: a protocol and a page have forms of their
+    /// own.
+    pub(super) fn faults(
+        &self,
+        expect: Expect,
+        documented: &Answers,
+        secrets: &[String],
+    ) -> Vec<String> {
         let mut faults = Vec::new();
         let text = String::from_utf8_lossy(&self.body);
         let shown: String = text.chars().take(200).collect();
@@ -70,7 +79,8 @@ impl Answer {
             Expect::OneOf(statuses) => statuses.contains(&status),
             Expect::Understood => !NOT_UNDERSTOOD.contains(&status),
         };
-        let orderly = (200..300).contains(&status) || ERRORS.contains(&status);
+        let is_redirect = (300..400).contains(&status) && documented.has(status);
+        let orderly = (200..300).contains(&status) || is_redirect || ERRORS.contains(&status);
         if !expected || !orderly {
             let wanted = match expect {
                 Expect::Orderly => "an orderly status".to_owned(),
@@ -80,7 +90,10 @@ impl Answer {
             faults.push(format!("status {status}, not {wanted}"));
         }
         if status >= 400 {
-            faults.extend(self.problem_faults());
+            let media_type = self.header("content-type").unwrap_or_default();
+            if media_type == PROBLEM_JSON || !documented.has_form(status, media_type) {
+                faults.extend(self.problem_faults());
+            }
             let leaked = CAUSES.iter().find(|cause| text.contains(**cause));
             faults.extend(leaked.map(|cause| format!("the body shows a cause, {cause:?}")));
         }

@@ -13,7 +13,9 @@ impl Runner<'_> {
             // What needs no token must not mind a bad one, and must not fail on it either.
             let expect = match operation.access {
                 Access::Public => Expect::Orderly,
-                Access::User | Access::Service | Access::Operator => Expect::OneOf(&[401]),
+                Access::User | Access::OpenId | Access::Service | Access::Operator => {
+                    Expect::OneOf(&[401])
+                }
             };
             let good = self.good_case(document, operation, Fill::Required);
             let mut case = good.header("authorization", &attack.authorization);
@@ -31,6 +33,7 @@ impl Runner<'_> {
         let (name, wrong_kind) = match operation.access {
             Access::Public => return,
             Access::User => ("a service's token", identity.service("order")),
+            Access::OpenId => ("an owner's token", identity.owner()),
             Access::Service => ("an owner's token", identity.owner()),
             Access::Operator => (
                 "a manager's token",

@@ -27,6 +27,8 @@ pub(crate) struct Operation {
     pub(crate) permission: Option<Value>,
     /// `x-store-scope`: where the store of a request comes from.
     pub(crate) store_scope: Option<String>,
+    /// What the document says of the answers.
+    pub(crate) answers: Answers,
     /// Methods that the document has for the same path.
     pub(crate) siblings: Vec<String>,
 }
@@ -35,6 +37,8 @@ pub(crate) struct Operation {
 pub(crate) enum Access {
     Public,
     User,
+    /// An application that may know whose token it has.
+    OpenId,
     Service,
     /// A service or a person who may operate the system.
     Operator,
@@ -61,6 +65,56 @@ pub(crate) struct Body {
     pub(crate) media_types: Vec<String>,
     /// Of the JSON form; `None` when there is no JSON form.
     pub(crate) schema: Option<Value>,
+}
+
+/// What the document says of an operation's answers: by status, as it writes it (`400`, `4XX`), the
+/// media types of those that are no problem documents.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answers(BTreeMap<String, Vec<String>>);
+
+impl Answers {
+    fn read(operation: &Value) -> Self {
+        let is_problem = |content: &Value| {
+            let schema = content.pointer("/schema/$ref").and_then(Value::as_str);
+            schema.is_some_and(|name| name.ends_with("/Problem"))
+        };
+        let media_types = |answer: &Value| {
+            let content = answer.get("content").and_then(Value::as_object);
+            let own = content.into_iter().flatten();
+            let own = own.filter(|(_, content)| !is_problem(content));
+            own.map(|(media_type, _)| media_type.clone()).collect()
+        };
+        let answers = operation.get("responses").and_then(Value::as_object);
+        let answers = answers.into_iter().flatten();
+        Self(
+            answers
+                .map(|(status, answer)| (status.clone(), media_types(answer)))
+                .collect(),
+        )
+    }
+
+    /// Whether the document has this status.
+    pub(crate) fn has(&self, status: u16) -> bool {
+        self.0.contains_key(&status.to_string())
+    }
+
+    /// Whether answers of this status have this media type and are no problem documents.
+    pub(crate) fn has_form(&self, status: u16, media_type: &str) -> bool {
+        let essence = media_type.split(';').next().unwrap_or_default().trim();
+        self.forms(status).any(|known| known == essence)
+    }
+
+    /// Whether malformed requests are refused in a form of the operation's own, as those of a protocol
+    /// and of pages are. They also have rules of their own for what they ignore.
+    pub(crate) fn has_own_refusals(&self) -> bool {
+        self.forms(400).next().is_some()
+    }
+
+    fn forms(&self, status: u16) -> impl Iterator<Item = &String> {
+        let written = [status.to_string(), format!("{}XX", status / 100)];
+        let answers = written.into_iter().filter_map(|name| self.0.get(&name));
+        answers.flatten()
+    }
 }
 
 impl Operation {
@@ -113,6 +167,8 @@ impl Document {
             Access::Public
         } else if operation.get("x-permission") == Some(&Value::from("operator")) {
             Access::Operator
+        } else if operation.get("x-permission") == Some(&Value::from("open_id")) {
+            Access::OpenId
         } else if path.starts_with("/internal/") {
             Access::Service
         } else {
@@ -136,6 +192,7 @@ impl Document {
                 .get("x-store-scope")
                 .and_then(Value::as_str)
                 .map(ToOwned::to_owned),
+            answers: Answers::read(operation),
             siblings: siblings.to_vec(),
         }
     }
@@ -295,6 +352,26 @@ mod tests {
             access,
             expected.map(|(title, access)| (title.to_owned(), access))
         );
+    }
+
+    #[test]
+    fn a_refusal_is_a_problem_document_unless_the_document_says_otherwise() {
+        let problem = json!({"schema": {"$ref": "#/components/schemas/Problem"}});
+        let root = json!({"paths": {
+            "/a": {"get": {"responses": {"400": {"content": {"application/json": problem}}}}},
+            "/b": {"get": {"responses": {
+                "303": {}, "4XX": {"content": {"text/html": {"schema": {"type": "string"}}}},
+            }}},
+        }});
+        let document = Document::read(&root, &[], &BTreeMap::new());
+        let [usual, page] = document.operations.as_slice() else {
+            panic!("two operations");
+        };
+        assert!(!usual.answers.has_own_refusals() && page.answers.has_own_refusals());
+        assert!(!usual.answers.has_form(400, "application/json"));
+        assert!(page.answers.has_form(404, "text/html; charset=utf-8"));
+        assert!(!page.answers.has_form(503, "text/html"));
+        assert!(page.answers.has(303) && !usual.answers.has(303));
     }
 
     #[test]

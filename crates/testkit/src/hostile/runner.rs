@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use common::auth::OPENID_SCOPE;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use reqwest::Method;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::answer::{Answer, Expect};
-use super::document::{Access, Document, Operation, Place};
+use super::document::{Access, Answers, Document, Operation, Place};
 use super::sample::Fill;
 use super::{Hostile, Report, Violation, oversize};
 use crate::client::ApiClient;
@@ -23,6 +24,8 @@ pub(super) struct Case {
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Option<Vec<u8>>,
     pub(super) expect: Expect,
+    /// What the document says of the answers.
+    pub(super) documented: Answers,
     /// Sent byte by byte over a bare connection, for bodies that the service must not read.
     pub(super) oversize: Option<oversize::Framing>,
 }
@@ -90,6 +93,7 @@ impl<'a> Runner<'a> {
         match access {
             Access::Public => None,
             Access::User => Some(identity.owner()),
+            Access::OpenId => Some(identity.delegated(OPENID_SCOPE)),
             Access::Service | Access::Operator => {
                 Some(identity.service(&self.settings.internal_caller))
             }
@@ -147,6 +151,7 @@ impl<'a> Runner<'a> {
             headers,
             body,
             expect: Expect::Understood,
+            documented: operation.answers.clone(),
             oversize: None,
         }
     }
@@ -161,7 +166,9 @@ impl<'a> Runner<'a> {
             let expect = match operation.access {
                 // Who may log in or get a token is not in the document.
                 Access::Public => Expect::Orderly,
-                Access::User | Access::Service | Access::Operator => Expect::Understood,
+                Access::User | Access::OpenId | Access::Service | Access::Operator => {
+                    Expect::Understood
+                }
             };
             let case = self.good_case(document, operation, fill);
             if let Some(status) = self.send(case.named(name, expect)).await {
@@ -179,6 +186,7 @@ impl<'a> Runner<'a> {
             headers: Vec::new(),
             body: None,
             expect: Expect::OneOf(&[404]),
+            documented: Answers::default(),
             oversize: None,
         };
         self.send(case).await;
@@ -209,7 +217,7 @@ impl<'a> Runner<'a> {
                 return None;
             }
         };
-        let faults = answer.faults(case.expect, &secrets(&case));
+        let faults = answer.faults(case.expect, &case.documented, &secrets(&case));
         if !faults.is_empty() {
             self.violation(&case.name, &faults.join("; "));
         }

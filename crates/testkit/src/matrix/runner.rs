@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use common::auth::Access;
+use common::error::PROBLEM_JSON;
 use serde_json::Value;
 
 use super::request::{Naming, Question};
@@ -119,7 +120,8 @@ impl<'a, C: Callers> Runner<'a, C> {
         let body: Value = serde_json::from_str(&reply.text).unwrap_or_default();
         let code = body.get("code").and_then(Value::as_str).unwrap_or_default();
         let is_gone = reply.status == 404 && verdict == Verdict::LetIn && self.gone.contains(title);
-        if !verdict.is(reply.status, code) && !is_gone {
+        let is_problem = reply.header("content-type") == Some(PROBLEM_JSON);
+        if !verdict.is(reply.status, code, is_problem) && !is_gone {
             let answer: String = reply.text.chars().take(160).collect();
             let fault = format!("expected {verdict}, answered {} {answer}", reply.status);
             return self.violation(case, &fault);

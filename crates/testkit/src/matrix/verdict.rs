@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use common::auth::{Access, Permission, Role, permission_scopes};
+use common::auth::{Access, OPENID_SCOPE, Permission, Role, permission_scopes};
 
 /// Somebody who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl Scopes {
         let all = permission_scopes().iter();
         let texts: Vec<&str> = match self {
             Self::Every => all.map(|scope| scope.permission.as_str()).collect(),
-            Self::None => vec!["openid"],
+            Self::None => vec![OPENID_SCOPE],
         };
         texts.join(" ")
     }
@@ -59,8 +59,9 @@ impl Caller {
     fn may(self, access: Access) -> bool {
         match (self, access) {
             (_, Access::Public)
-            | (Self::Person(_), Access::SignedIn | Access::SignedInOrApplication)
-            | (Self::Application(_), Access::SignedInOrApplication)
+            | (Self::Person(_), Access::SignedIn)
+            // The one without a scope of ours.
+            | (Self::Application(Scopes::None), Access::OpenId)
             | (Self::Service, Access::Service | Access::Operator) => true,
             (Self::Person(role), Access::Operator) => role.allows(Permission::SystemOperate),
             (Self::Person(role), Access::Permission(permission)) => role.allows(permission),
@@ -155,9 +156,12 @@ impl Verdict {
         }
     }
 
-    /// Whether an answer is the one that must be.
-    pub(super) fn is(self, status: u16, code: &str) -> bool {
+    /// Whether an answer is the one that must be. `is_problem` says whether it is a problem document.
+    pub(super) fn is(self, status: u16, code: &str, is_problem: bool) -> bool {
         match self {
+            // Only the handlers of a protocol or a page refuse in a form of their own; everything
+            // before a handler answers with a problem document.
+            Self::LetIn if status == 400 && !is_problem => true,
             // A login may be refused; asking for a token before it may not.
             Self::LetIn if status == 401 => !code.starts_with("token_") && code != "session_ended",
             // What is malformed, unmapped or broken reached no handler that could have refused it.

@@ -1,11 +1,13 @@
 //! `/oauth/authorize` and the consent page that may follow it.
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, get, post, web};
+use common::auth::access;
 use common::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::browser::Browser;
+use super::forms::{AuthorizationForm, ConsentPageForm, Resumption};
 use super::html::{Answer, ConsentPage, Nonce, PageError, respond};
 use super::login::{LoginTicket, login_page};
 use crate::error::SessionError;
@@ -44,7 +46,19 @@ impl Stub for ConsentTicket {
 }
 
 /// An authorization request (OpenID Connect Core 1.0, section 3.1.2).
-pub(super) async fn get(
+#[access(public)]
+#[utoipa::path(
+    tag = "OpenID Connect",
+    params(AuthorizationForm),
+    responses(
+        (status = 200, description = "A page.", content_type = "text/html", body = String),
+        (status = 303, description = "On to the next page, or back to the application."),
+        (status = "4XX", description = "A page that says what is wrong.", content_type = "text/html", body = String),
+        (status = 503, description = "A page that says to wait.", content_type = "text/html", body = String),
+    )
+)]
+#[get("/oauth/authorize")]
+pub(crate) async fn get_authorize(
     request: HttpRequest,
     state: web::Data<AppState>,
     browser: Browser,
@@ -54,7 +68,19 @@ pub(super) async fn get(
 
 /// The same as a form. Cookies do not come along when another site posts it, so the browser asks
 /// again by GET.
-pub(super) async fn post(body: web::Bytes) -> HttpResponse {
+#[access(public)]
+#[utoipa::path(
+    tag = "OpenID Connect",
+    request_body(content = AuthorizationForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "A page.", content_type = "text/html", body = String),
+        (status = 303, description = "On to the next page, or back to the application."),
+        (status = "4XX", description = "A page that says what is wrong.", content_type = "text/html", body = String),
+        (status = 503, description = "A page that says to wait.", content_type = "text/html", body = String),
+    )
+)]
+#[post("/oauth/authorize")]
+pub(crate) async fn post_authorize(body: web::Bytes) -> HttpResponse {
     let outcome = match std::str::from_utf8(&body) {
         Ok(query) if query.len() <= MAX_BYTES && is_query(query) => {
             Ok(Answer::redirect(&format!("/oauth/authorize?{query}")))
@@ -67,7 +93,19 @@ pub(super) async fn post(body: web::Bytes) -> HttpResponse {
 }
 
 /// Goes on after somebody signed in.
-pub(super) async fn resume(
+#[access(public)]
+#[utoipa::path(
+    tag = "OpenID Connect",
+    params(Resumption),
+    responses(
+        (status = 200, description = "A page.", content_type = "text/html", body = String),
+        (status = 303, description = "On to the next page, or back to the application."),
+        (status = "4XX", description = "A page that says what is wrong.", content_type = "text/html", body = String),
+        (status = 503, description = "A page that says to wait.", content_type = "text/html", body = String),
+    )
+)]
+#[get("/oauth/continue")]
+pub(crate) async fn resume(
     request: HttpRequest,
     state: web::Data<AppState>,
     browser: Browser,
@@ -86,7 +124,19 @@ pub(super) async fn resume(
 }
 
 /// The person's word: allow, deny, or somebody else should sign in.
-pub(super) async fn decide(
+#[access(public)]
+#[utoipa::path(
+    tag = "OpenID Connect",
+    request_body(content = ConsentPageForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "A page.", content_type = "text/html", body = String),
+        (status = 303, description = "On to the next page, or back to the application."),
+        (status = "4XX", description = "A page that says what is wrong.", content_type = "text/html", body = String),
+        (status = 503, description = "A page that says to wait.", content_type = "text/html", body = String),
+    )
+)]
+#[post("/oauth/consent")]
+pub(crate) async fn decide(
     state: web::Data<AppState>,
     browser: Browser,
     body: web::Bytes,

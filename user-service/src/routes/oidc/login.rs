@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpResponse, post, web};
+use common::auth::access;
 use common::time::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::authorize::{ResumeTicket, answer_fault, read_form};
 use super::browser::{Browser, signed_in_cookie};
+use super::forms::LoginPageForm;
 use super::html::{Answer, LoginPage, Nonce, PageError, respond};
 use super::second_factor;
 use crate::app::log_in::{self, BUSY_RETRY_AFTER, LoggedIn, Login};
@@ -92,7 +94,19 @@ impl LoginForm {
 }
 
 /// Signs somebody in, in this browser.
-pub(super) async fn log_in(
+#[access(public)]
+#[utoipa::path(
+    tag = "OpenID Connect",
+    request_body(content = LoginPageForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "A page.", content_type = "text/html", body = String),
+        (status = 303, description = "On to the next page, or back to the application."),
+        (status = "4XX", description = "A page that says what is wrong.", content_type = "text/html", body = String),
+        (status = 503, description = "A page that says to wait.", content_type = "text/html", body = String),
+    )
+)]
+#[post("/oauth/login")]
+pub(crate) async fn submit_login(
     state: web::Data<AppState>,
     browser: Browser,
     address: ClientAddress,

@@ -1,11 +1,13 @@
 //! `/oauth/end_session`: sign-out that an application asks for.
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, get, post, web};
+use common::auth::access;
 use serde::{Deserialize, Serialize};
 
 use super::authorize::read_form;
 use super::browser::{Browser, signed_out_cookie};
+use super::forms::{SignOutForm, SignOutPageForm};
 use super::html::{Answer, Nonce, PageError, SignOutPage, respond};
 use crate::error::SessionError;
 use crate::oidc::browser;
@@ -26,7 +28,19 @@ impl Stub for SignOutTicket {
 }
 
 /// A request to sign out.
-pub(super) async fn get(
+#[access(public)]
+#[utoipa::path(
+    tag = "OpenID Connect",
+    params(SignOutForm),
+    responses(
+        (status = 200, description = "A page.", content_type = "text/html", body = String),
+        (status = 303, description = "On to the next page, or back to the application."),
+        (status = "4XX", description = "A page that says what is wrong.", content_type = "text/html", body = String),
+        (status = 503, description = "A page that says to wait.", content_type = "text/html", body = String),
+    )
+)]
+#[get("/oauth/end_session")]
+pub(crate) async fn get_sign_out(
     request: HttpRequest,
     state: web::Data<AppState>,
     browser: Browser,
@@ -35,7 +49,19 @@ pub(super) async fn get(
 }
 
 /// The same as a form.
-pub(super) async fn post(
+#[access(public)]
+#[utoipa::path(
+    tag = "OpenID Connect",
+    request_body(content = SignOutForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "A page.", content_type = "text/html", body = String),
+        (status = 303, description = "On to the next page, or back to the application."),
+        (status = "4XX", description = "A page that says what is wrong.", content_type = "text/html", body = String),
+        (status = 503, description = "A page that says to wait.", content_type = "text/html", body = String),
+    )
+)]
+#[post("/oauth/end_session")]
+pub(crate) async fn post_sign_out(
     state: web::Data<AppState>,
     browser: Browser,
     body: web::Bytes,
@@ -45,7 +71,19 @@ pub(super) async fn post(
 }
 
 /// The person's word.
-pub(super) async fn confirm(
+#[access(public)]
+#[utoipa::path(
+    tag = "OpenID Connect",
+    request_body(content = SignOutPageForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "A page.", content_type = "text/html", body = String),
+        (status = 303, description = "On to the next page, or back to the application."),
+        (status = "4XX", description = "A page that says what is wrong.", content_type = "text/html", body = String),
+        (status = 503, description = "A page that says to wait.", content_type = "text/html", body = String),
+    )
+)]
+#[post("/oauth/end_session/confirm")]
+pub(crate) async fn confirm(
     state: web::Data<AppState>,
     browser: Browser,
     body: web::Bytes,

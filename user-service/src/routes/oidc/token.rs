@@ -4,14 +4,15 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
 };
-use actix_web::{HttpRequest, HttpResponse, ResponseError as _, web};
+use actix_web::{HttpRequest, HttpResponse, ResponseError as _, post, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::auth::TokenVerifier;
+use common::auth::{TokenVerifier, access};
 use common::error::ApiError;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
+use super::forms::{RevocationForm, TokenForm};
 use crate::client_address::ClientAddress;
 use crate::oidc::client::Client;
 use crate::oidc::codes::{self, Exchange};
@@ -23,8 +24,8 @@ use crate::oidc::token::{self, ClientProof, Issued};
 use crate::state::AppState;
 
 /// Tokens (RFC 6749, section 5.1; OpenID Connect Core 1.0, section 3.1.3.3).
-#[derive(Serialize)]
-struct IssuedOut<'t> {
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct IssuedOut<'t> {
     access_token: &'t str,
     token_type: &'static str,
     expires_in: u32,
@@ -35,14 +36,27 @@ struct IssuedOut<'t> {
     scope: String,
 }
 
-#[derive(Serialize)]
-struct RefusedOut<'r> {
+/// A refusal (RFC 6749, section 5.2).
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct RefusedOut<'r> {
     error: &'r str,
     error_description: &'r str,
 }
 
 /// Exchanges a code, a refresh token, or the client's own proof for tokens.
-pub(super) async fn token(
+#[access(public)]
+#[utoipa::path(
+    tag = "OpenID Connect",
+    request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "Tokens.", body = IssuedOut<'_>),
+        (status = 400, description = "RFC 6749, section 5.2.", body = RefusedOut<'_>),
+        (status = 401, description = "The application did not prove itself.", body = RefusedOut<'_>),
+        (status = 503, description = "Come back later.", body = RefusedOut<'_>),
+    )
+)]
+#[post("/oauth/token")]
+pub(crate) async fn issue_tokens(
     request: HttpRequest,
     state: web::Data<AppState>,
     address: ClientAddress,
@@ -59,7 +73,19 @@ pub(super) async fn token(
 }
 
 /// Takes a token back (RFC 7009).
-pub(super) async fn revoke(
+#[access(public)]
+#[utoipa::path(
+    tag = "OpenID Connect",
+    request_body(content = RevocationForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "It is worth nothing any more, if it ever was."),
+        (status = 400, description = "RFC 6749, section 5.2.", body = RefusedOut<'_>),
+        (status = 401, description = "The application did not prove itself.", body = RefusedOut<'_>),
+        (status = 503, description = "Come back later.", body = RefusedOut<'_>),
+    )
+)]
+#[post("/oauth/revoke")]
+pub(crate) async fn revoke_token(
     request: HttpRequest,
     state: web::Data<AppState>,
     address: ClientAddress,

@@ -1,29 +1,53 @@
 //! `/oauth/userinfo`.
 
-use actix_web::http::header::{CACHE_CONTROL, WWW_AUTHENTICATE};
-use actix_web::{HttpResponse, web};
-use common::auth::PersonOrApplication;
-use common::error::ApiError;
+use actix_web::http::header::CACHE_CONTROL;
+use actix_web::{HttpResponse, get, post, web};
+use common::auth::{OpenIdCaller, access};
+use common::error::{ApiError, Problem};
 
 use crate::oidc;
+use crate::oidc::userinfo::UserInfo;
 use crate::state::AppState;
 
-/// Who the application acts for. Refuses as RFC 6750, section 3.1, says.
-pub(super) async fn userinfo(
-    caller: PersonOrApplication,
+/// Who the application acts for.
+///
+/// As much of it as the scopes allow (OpenID Connect Core 1.0, section 5.3).
+#[access(caller)]
+#[utoipa::path(
+    tag = "OpenID Connect",
+    responses(
+        (status = 200, description = "The claims.", body = UserInfo),
+        (status = 403, description = "The token is no application's, or lacks the scope `openid`.", body = Problem),
+    )
+)]
+#[get("/oauth/userinfo")]
+pub(crate) async fn get_userinfo(
+    caller: OpenIdCaller,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
-    let info = oidc::userinfo::userinfo(&state, &caller.0).await?;
-    Ok(match info {
-        Some(info) => HttpResponse::Ok()
-            .insert_header((CACHE_CONTROL, "no-store"))
-            .json(info),
-        None => {
-            let challenge = "Bearer error=\"insufficient_scope\", scope=\"openid\"";
-            let mut refusal = actix_web::ResponseError::error_response(&ApiError::forbidden());
-            let value = actix_web::http::header::HeaderValue::from_static(challenge);
-            refusal.headers_mut().insert(WWW_AUTHENTICATE, value);
-            refusal
-        }
-    })
+    answer(&caller, &state).await
+}
+
+/// The same.
+#[access(caller)]
+#[utoipa::path(
+    tag = "OpenID Connect",
+    responses(
+        (status = 200, description = "The claims.", body = UserInfo),
+        (status = 403, description = "The token is no application's, or lacks the scope `openid`.", body = Problem),
+    )
+)]
+#[post("/oauth/userinfo")]
+pub(crate) async fn post_userinfo(
+    caller: OpenIdCaller,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    answer(&caller, &state).await
+}
+
+async fn answer(caller: &OpenIdCaller, state: &AppState) -> Result<HttpResponse, ApiError> {
+    let info = oidc::userinfo::userinfo(state, caller).await?;
+    Ok(HttpResponse::Ok()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .json(info))
 }

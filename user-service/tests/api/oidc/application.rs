@@ -18,7 +18,7 @@ pub(super) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 
 /// A registered application.
 #[derive(Clone)]
-pub(super) struct Application {
+pub(crate) struct Application {
     pub(super) id: String,
     pub(super) secret: Option<String>,
     client: ApiClient,
@@ -26,7 +26,7 @@ pub(super) struct Application {
 
 impl Application {
     /// One that can keep a secret, for every scope that the tests use.
-    pub(super) async fn register(app: &TestApp) -> Self {
+    pub(crate) async fn register(app: &TestApp) -> Self {
         Self::register_as(app, json!({})).await
     }
 
@@ -102,7 +102,16 @@ impl Application {
         different: &[(&str, &str)],
     ) -> String {
         let path = self.authorize_path(different);
-        let back = browser.walk(&path, OWNER, OWNER_PASSWORD).await;
+        self.code_of(browser, &path, (OWNER, OWNER_PASSWORD)).await
+    }
+
+    async fn code_of(
+        &self,
+        browser: &mut Browser,
+        path: &str,
+        (email, password): (&str, &str),
+    ) -> String {
+        let back = browser.walk(path, email, password).await;
         let answer = query_of(&back);
         answer
             .get("code")
@@ -123,6 +132,14 @@ impl Application {
     /// Tokens for the owner.
     pub(super) async fn tokens(&self) -> Value {
         let code = self.code().await;
+        self.token(&Self::exchange(&code)).await.expect(200)
+    }
+
+    /// Tokens for somebody, within this scope.
+    pub(crate) async fn tokens_of(&self, email: &str, password: &str, scope: &str) -> Value {
+        let path = self.authorize_path(&[("scope", scope)]);
+        let mut browser = Browser::new(&self.client);
+        let code = self.code_of(&mut browser, &path, (email, password)).await;
         self.token(&Self::exchange(&code)).await.expect(200)
     }
 
