@@ -13,6 +13,7 @@ use bytes::Bytes;
 use common::error::ApiError;
 use futures_util::Stream;
 
+use crate::cache::Tee;
 use crate::edge::compress::Compressed;
 use crate::proxy::{Download, Truncated, Tunnel, Upload};
 use crate::record::Record;
@@ -27,6 +28,8 @@ pub(crate) enum Content {
     Bytes(Bytes),
     /// Read from a service while it is written.
     Download(Box<Download>),
+    /// Read from a service while it is written, and kept if it comes to its end.
+    Teed(Box<Tee>),
     /// Compressed while it is read.
     Compressed(Box<Compressed>),
     /// What a service sends after it has switched protocols.
@@ -35,6 +38,26 @@ pub(crate) enum Content {
     Dropped,
     /// Made here bit by bit, until it ends.
     Events(Pin<Box<dyn Stream<Item = Bytes>>>),
+}
+
+impl Content {
+    /// The next part of the body; `None` at its end.
+    pub(crate) fn poll_part(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Truncated>>> {
+        match self {
+            Self::Empty | Self::Announced(_) => Poll::Ready(None),
+            Self::Dropped => Poll::Ready(Some(Err(Truncated::Unwanted))),
+            Self::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Bytes(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
+            Self::Download(body) => body.poll_part(cx),
+            Self::Teed(body) => body.poll_part(cx),
+            Self::Compressed(body) => body.poll_part(cx),
+            Self::Tunnel(tunnel) => tunnel.poll_part(cx).map(|part| part.map(Ok)),
+            Self::Events(events) => events.as_mut().poll_next(cx).map(|part| part.map(Ok)),
+        }
+    }
 }
 
 /// An answer before its record is attached.
@@ -155,7 +178,9 @@ impl MessageBody for AnswerBody {
             Content::Empty => BodySize::None,
             Content::Announced(length) => BodySize::Sized(*length),
             Content::Bytes(bytes) => BodySize::Sized(bytes.len() as u64),
-            Content::Tunnel(_) | Content::Compressed(_) | Content::Dropped => BodySize::Stream,
+            Content::Tunnel(_) | Content::Compressed(_) | Content::Teed(_) | Content::Dropped => {
+                BodySize::Stream
+            }
             Content::Download(body) => body.length().map_or(BodySize::Stream, BodySize::Sized),
             Content::Events(_) => BodySize::Stream,
         }
@@ -166,16 +191,7 @@ impl MessageBody for AnswerBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Truncated>>> {
         let this = self.get_mut();
-        let part = match &mut this.content {
-            Content::Empty | Content::Announced(_) => Poll::Ready(None),
-            Content::Dropped => Poll::Ready(Some(Err(Truncated::Unwanted))),
-            Content::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Content::Bytes(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
-            Content::Download(body) => body.poll_part(cx),
-            Content::Compressed(body) => body.poll_part(cx),
-            Content::Tunnel(tunnel) => tunnel.poll_part(cx).map(|part| part.map(Ok)),
-            Content::Events(events) => events.as_mut().poll_next(cx).map(|part| part.map(Ok)),
-        };
+        let part = this.content.poll_part(cx);
         match &part {
             Poll::Ready(Some(Ok(data))) => this.record.add_bytes(data.len()),
             Poll::Ready(Some(Err(_))) => this.record.truncated(),

@@ -1,6 +1,8 @@
 //! What every request passes, in order: screening, cross-origin rules, routing, and then a service
 //! or one of the gateway's own endpoints.
 
+mod caching;
+
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -10,6 +12,7 @@ use std::time::{Duration, Instant};
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
+use common::clock::Clock;
 use common::context::{REQUEST_ID_HEADER, RequestContext};
 use common::error::ApiError;
 use metrics::SharedString;
@@ -19,6 +22,7 @@ use routing::{RewriteError, Route};
 
 use crate::answer::{AnswerBody, Content, Draft, Unread, set};
 use crate::balance::{Balance, hash};
+use crate::cache::Shelf;
 use crate::directory::{Directory, Fallback, Policy, Service};
 use crate::edge::auth::{Caller, Gatekeeper};
 use crate::edge::compress::compress;
@@ -26,7 +30,7 @@ use crate::edge::connection;
 use crate::edge::ending::Ending;
 use crate::edge::gate::Gate;
 use crate::edge::limit::Told;
-use crate::edge::peers::TrustedPeers;
+use crate::edge::peers::{Forwarded, TrustedPeers};
 use crate::edge::screen::{
     Screened, asks_for_websocket, bad_path, check_target, refused_method, screen,
 };
@@ -61,6 +65,9 @@ pub(crate) struct Gateway {
     pub(crate) discovery: Discovery,
     pub(crate) directory: Directory,
     pub(crate) answers: AnswerCache,
+    /// The answers that routes keep.
+    pub(crate) shelf: Shelf,
+    pub(crate) clock: Clock,
     /// Refuses requests beyond what the whole gateway can carry.
     pub(crate) load: Bulkhead,
     pub(crate) limits: Limits,
@@ -216,7 +223,7 @@ impl Call<'_> {
         if screened.upgrades {
             return self.switch(&target, &screened, record).await;
         }
-        let mut draft = self.forward(&target, &screened, record).await?;
+        let mut draft = self.serve(&target, &screened, record).await?;
         place.edit_answer(draft.headers_mut());
         if place.route.compress {
             draft = compress(self.request, draft);
@@ -286,6 +293,27 @@ impl Call<'_> {
         screened: &Screened<'_>,
         record: &mut Record,
     ) -> Result<Draft, Refusal> {
+        let forwarded = self.forwarded(screened);
+        let outbound = self.prepare(target, screened, &forwarded)?;
+        match self.ask(&target.service, target, &outbound, record).await {
+            Ok(draft) => Ok(draft),
+            Err(error) => self.instead(target, &outbound, error, record).await,
+        }
+    }
+
+    /// What the service is told about the client.
+    fn forwarded(&self, screened: &Screened<'_>) -> Forwarded {
+        let peers = &self.worker.gateway.peers;
+        peers.forwarded(self.request, screened.host)
+    }
+
+    /// The request as the service will see it.
+    fn prepare<'o>(
+        &'o self,
+        target: &'o Target<'_>,
+        screened: &'o Screened<'_>,
+        forwarded: &'o Forwarded,
+    ) -> Result<Outbound<'o>, Box<Refusal>> {
         let gateway = &self.worker.gateway;
         let max_bytes = target
             .route()
@@ -296,11 +324,10 @@ impl Call<'_> {
             .as_ref()
             .is_some_and(|upload| !upload.limit(max_bytes))
         {
-            return Err(too_large(max_bytes));
+            return Err(Box::new(too_large(max_bytes)));
         }
-        let forwarded = gateway.peers.forwarded(self.request, screened.host);
         let origin = Origin {
-            forwarded: &forwarded,
+            forwarded,
             context: self.context,
             via: &gateway.via,
             route: target.route(),
@@ -309,12 +336,18 @@ impl Call<'_> {
         };
         let upload = self.upload.as_deref();
         let outbound = Outbound::try_new(self.request, screened, &target.path, origin, upload);
-        let outbound = outbound.map_err(not_forwardable)?;
-        let answered = self.ask(&target.service, target, &outbound, record).await;
-        let Err(error) = answered else {
-            return answered.map_err(|error| refusal_of(error, &target.service));
-        };
-        match self.fall_back(target, &outbound, &error, record).await {
+        outbound.map_err(|fault| Box::new(not_forwardable(fault)))
+    }
+
+    /// What is answered in the place of a service that gave no answer.
+    async fn instead(
+        &self,
+        target: &Target<'_>,
+        outbound: &Outbound<'_>,
+        error: NoDraft,
+        record: &mut Record,
+    ) -> Result<Draft, Refusal> {
+        match self.fall_back(target, outbound, &error, record).await {
             Some(draft) => Ok(draft),
             None => Err(refusal_of(error, &target.service)),
         }

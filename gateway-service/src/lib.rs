@@ -10,6 +10,7 @@ pub mod startup;
 
 mod answer;
 mod balance;
+mod cache;
 mod directory;
 mod dispatch;
 mod docs;

@@ -14,7 +14,7 @@ mod upstreams;
 
 pub(crate) use attempts::{Attempts, NoAnswer};
 pub(crate) use download::{Download, Truncated};
-pub(crate) use headers::{NotForwardable, Origin, Outbound};
+pub(crate) use headers::{NotForwardable, Origin, Outbound, reaches_services};
 pub(crate) use relay::{BadAnswer, relay, relay_switch};
 pub(crate) use switch::{Switch, Switched};
 pub(crate) use tunnel::Tunnel;

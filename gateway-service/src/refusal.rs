@@ -32,6 +32,12 @@ impl From<ApiError> for Refusal {
     }
 }
 
+impl From<Box<Refusal>> for Refusal {
+    fn from(refusal: Box<Refusal>) -> Self {
+        *refusal
+    }
+}
+
 impl Refusal {
     pub(crate) fn closing(error: ApiError) -> Self {
         Self {

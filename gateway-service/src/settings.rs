@@ -16,6 +16,8 @@ pub struct OwnSettings {
     pub upstream: UpstreamSettings,
     /// What a client may send.
     pub limits: LimitSettings,
+    /// Answers that are kept.
+    pub cache: CacheSettings,
     /// The HTTPS listener.
     pub tls: TlsSettings,
     /// Proxies in front of this one.
@@ -74,6 +76,14 @@ pub struct LimitSettings {
     pub keep_alive_seconds: u64,
     /// Connections of clients that one worker holds.
     pub max_connections: usize,
+}
+
+/// Answers that are kept for routes with a cache.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheSettings {
+    /// What all of them together may take, in bytes.
+    pub max_bytes: u64,
 }
 
 /// The HTTPS listener.
@@ -246,6 +256,7 @@ impl OwnSettings {
                 status.rise > 0 && status.fall > 0,
                 "status.rise and status.fall must be at least 1",
             ),
+            (self.cache.max_bytes > 0, "cache.max_bytes must not be zero"),
             (self.docs.timeout_ms > 0, "docs.timeout_ms must not be zero"),
             (
                 self.registry.header_timeout_ms > 0,

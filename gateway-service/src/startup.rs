@@ -15,6 +15,7 @@ use common::telemetry::Metrics;
 use resilience::{Bulkhead, BulkheadParams, Identity};
 use routing::cors::CorsPolicy;
 
+use crate::cache::Shelf;
 use crate::directory::{AddressGuard, Directory, Loopback, Policies};
 use crate::dispatch::{Gateway, Limits};
 use crate::docs::{Library, keep};
@@ -156,6 +157,8 @@ fn gateway(
         discovery,
         directory: directory.clone(),
         answers: AnswerCache::default(),
+        shelf: Shelf::new(own.cache.max_bytes),
+        clock: Clock::system(),
         load: Bulkhead::try_new(BulkheadParams {
             max_concurrent: own.resilience.max_in_flight,
             max_waiting: 0,

@@ -137,6 +137,32 @@ pub struct HeaderEditsIn {
     pub remove: Vec<String>,
 }
 
+/// How answers are kept for others who ask the same.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CacheIn {
+    /// How long an answer is fresh that does not say it, in seconds.
+    pub default_seconds: u64,
+    /// How long after that it stands in for one that cannot be had, in seconds.
+    pub stale_if_error_seconds: u64,
+    /// Largest body that is kept, in bytes.
+    pub max_body_bytes: u64,
+    /// Request headers by which answers differ, beside those that their `Vary` names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub vary: Vec<String>,
+}
+
+impl Default for CacheIn {
+    fn default() -> Self {
+        Self {
+            default_seconds: 0,
+            stale_if_error_seconds: 0,
+            max_body_bytes: 1_048_576,
+            vary: Vec::new(),
+        }
+    }
+}
+
 /// Whether a caller must be known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -244,6 +270,9 @@ pub struct RouteIn {
     /// Name of a cross-origin policy, or `off`; the settings' own when it is not said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cors: Option<String>,
+    /// Answers are kept for others who ask the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheIn>,
     /// Answers are compressed when the client can read that.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub compress: bool,

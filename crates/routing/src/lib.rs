@@ -10,6 +10,7 @@ pub mod kong;
 pub mod path;
 
 mod access;
+mod cache;
 mod compile;
 mod fault;
 mod headers;
@@ -21,6 +22,7 @@ mod route;
 mod table;
 
 pub use access::Access;
+pub use cache::CachePolicy;
 pub use fault::{Fault, Faults};
 pub use headers::HeaderEdits;
 pub use limits::{RateKey, RateLimit};

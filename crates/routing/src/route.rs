@@ -8,6 +8,7 @@ use common::auth::{Permission, Principal, Role};
 use http::HeaderValue;
 
 use crate::access::Access;
+use crate::cache::CachePolicy;
 use crate::cors::CorsPolicy;
 use crate::headers::HeaderEdits;
 use crate::matching::Matcher;
@@ -132,6 +133,8 @@ pub struct Route {
     pub rate_limits: Vec<usize>,
     /// Whose cross-origin rules hold.
     pub cors: CorsChoice,
+    /// How answers are kept; they are not when it is not said.
+    pub cache: Option<CachePolicy>,
     /// Whether answers are compressed.
     pub compress: bool,
     /// Whether WebSockets pass.

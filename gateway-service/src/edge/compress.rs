@@ -14,7 +14,7 @@ pub(crate) use self::encoder::Coding;
 use self::encoder::Encoder;
 use super::cors::merge_vary;
 use crate::answer::{Content, Draft};
-use crate::proxy::{Download, Truncated};
+use crate::proxy::Truncated;
 
 /// Shorter answers fit into one packet anyhow.
 const MIN_BYTES: u64 = 1_024;
@@ -46,19 +46,20 @@ pub(crate) fn compress(request: &HttpRequest, draft: Draft) -> Draft {
     };
     let is_long = match draft.body() {
         Content::Download(body) => body.length().is_none_or(|length| length >= MIN_BYTES),
+        Content::Bytes(body) => body.len() as u64 >= MIN_BYTES,
+        Content::Teed(_) => true,
         _ => false,
     };
     if !is_long {
         return draft;
     }
     announce(coding, draft.headers_mut());
-    draft.map_body(|_head, content| match content {
-        Content::Download(body) => Content::Compressed(Box::new(Compressed {
+    draft.map_body(|_head, body| {
+        Content::Compressed(Box::new(Compressed {
             body,
             encoder: Some(Encoder::new(coding)),
             holds_back: false,
-        })),
-        other => other,
+        }))
     })
 }
 
@@ -181,7 +182,7 @@ fn announce(coding: Coding, headers: &mut HeaderMap) {
 
 /// A body that is compressed while it is read. What has come is never held back for what has not.
 pub(crate) struct Compressed {
-    body: Box<Download>,
+    body: Content,
     /// None when the end was written.
     encoder: Option<Encoder>,
     /// Whether the encoder has bytes that were not given out.

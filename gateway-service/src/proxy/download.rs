@@ -29,6 +29,8 @@ pub(crate) struct Download {
     incoming: Incoming,
     lease: Option<Lease>,
     length: Option<u64>,
+    /// Whether its end is not just that of the connection.
+    is_delimited: bool,
     /// Whether the connection may carry another request once this body is read.
     reusable: bool,
     idle_timeout: Duration,
@@ -41,6 +43,7 @@ impl Download {
         Self {
             length: incoming.size_hint().exact(),
             incoming,
+            is_delimited: true,
             lease: Some(lease),
             reusable: true,
             idle_timeout,
@@ -52,6 +55,16 @@ impl Download {
     /// Bytes announced; `None` when the end will tell.
     pub(crate) const fn length(&self) -> Option<u64> {
         self.length
+    }
+
+    /// Whether a body that was broken off can be told from a whole one.
+    pub(crate) const fn is_delimited(&self) -> bool {
+        self.is_delimited
+    }
+
+    /// Its end is the end of the connection (RFC 9112, section 6.3).
+    pub(crate) fn ends_with_connection(&mut self) {
+        self.is_delimited = false;
     }
 
     /// Lets go of the connection after this answer: the request's body was not read to its end.

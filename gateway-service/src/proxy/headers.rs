@@ -29,6 +29,8 @@ pub(crate) struct Outbound<'r> {
     /// What the route says instead of the instance's own address.
     host: Option<HeaderValue>,
     added: HeaderMap,
+    /// What the cache asks by, in the place of the client's own conditions.
+    validators: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// A request whose parts cannot be written in another request.
@@ -62,7 +64,14 @@ impl<'r> Outbound<'r> {
                 Some(HostHeader::Fixed(host)) => Some(host.clone()),
             },
             added: added(inbound, origin, upload).ok_or(NotForwardable)?,
+            validators: Vec::new(),
         })
+    }
+
+    /// Asks whether what is kept still holds, instead of what the client asks.
+    pub(crate) fn validating(mut self, validators: Vec<(HeaderName, HeaderValue)>) -> Self {
+        self.validators = validators;
+        self
     }
 
     /// The request with this body, as it is sent in this attempt.
@@ -81,6 +90,9 @@ impl<'r> Outbound<'r> {
             if !passes(name.as_str(), &self.screened.connection_options) {
                 continue;
             }
+            if !self.validators.is_empty() && is_condition(name.as_str()) {
+                continue;
+            }
             let name = HeaderName::from_bytes(name.as_str().as_bytes());
             let value = HeaderValue::from_bytes(value.as_bytes());
             if let (Ok(name), Ok(value)) = (name, value) {
@@ -92,6 +104,9 @@ impl<'r> Outbound<'r> {
         }
         for (name, value) in &self.added {
             headers.append(name, value.clone());
+        }
+        for (name, value) in &self.validators {
+            headers.insert(name, value.clone());
         }
         let host = self.host.as_ref();
         let host = host.unwrap_or_else(|| trial.instance.address().host_header());
@@ -237,6 +252,16 @@ fn passes(name: &str, connection_options: &[String]) -> bool {
             || is_sensitive(&alias));
     }
     !(ends_here(name) || is_identity(name) || is_owned(name))
+}
+
+/// Whether a service sees what a client says in this header.
+pub(crate) fn reaches_services(name: &str) -> bool {
+    passes(name, &[])
+}
+
+/// The conditions that a cache may put in its own place (RFC 9111, section 4.3.2).
+fn is_condition(name: &str) -> bool {
+    matches!(name, "if-none-match" | "if-modified-since")
 }
 
 /// Whether a header of an answer passes to the client.

@@ -55,6 +55,9 @@ pub(crate) fn relay(
         download.do_not_reuse();
     }
     let announced = announced_length(&head.headers);
+    if announced.is_none() && !head.headers.contains_key(header::TRANSFER_ENCODING) {
+        download.ends_with_connection();
+    }
     let content = content(request.method(), status, announced, download);
     let endless = matches!(&content, Content::Download(body) if body.length().is_none());
     let mut draft = HttpResponse::with_body(status, content);

@@ -10,6 +10,7 @@ mod access;
 mod announcement;
 mod auth;
 mod balance;
+mod cache;
 mod client;
 mod compression;
 mod conformance;

@@ -8,6 +8,7 @@ use http::{HeaderName, HeaderValue, Method};
 
 use super::Names;
 use crate::access::{Access, network};
+use crate::cache::CachePolicy;
 use crate::fault::Report;
 use crate::file::{AuthIn, FieldIn, HeaderEditsIn, RouteIn};
 use crate::headers::HeaderEdits;
@@ -43,6 +44,7 @@ impl Compiler<'_, '_> {
         let access = self.access();
         let rate_limits = self.rate_limits();
         let cors = self.cors();
+        let cache = self.cache();
         let (header_timeout, idle_timeout) = self.timeouts();
         let methods = self.methods();
         let headers = self.header_conditions();
@@ -65,6 +67,7 @@ impl Compiler<'_, '_> {
             access,
             rate_limits,
             cors,
+            cache,
             compress: input.compress,
             websocket: input.websocket,
             matcher: Matcher {
@@ -388,6 +391,14 @@ impl Compiler<'_, '_> {
                 }
             },
         }
+    }
+
+    fn cache(&mut self) -> Option<CachePolicy> {
+        let input = self.input.cache.as_ref()?;
+        let policy = CachePolicy::compile(input, |field, message| {
+            self.fault(&format!("cache.{field}"), message);
+        });
+        Some(policy)
     }
 
     fn timeouts(&mut self) -> (Option<Duration>, Option<Duration>) {

@@ -47,7 +47,7 @@ fn text_that_is_no_toml_and_unknown_keys_are_found_by_line() {
 }
 
 /// Keys of a route, and what is said about them.
-const REFUSED: [(&str, &str); 37] = [
+const REFUSED: [(&str, &str); 42] = [
     ("prefix = \"/internal/x\"", "never routed"),
     ("exact = \"/internal\"", "never routed"),
     ("prefix = \"/api/\"", "must not end with a slash"),
@@ -139,6 +139,23 @@ const REFUSED: [(&str, &str); 37] = [
         "prefix = \"/a\", response_headers = {set = {x = \"a\\nb\"}}",
         "header value",
     ),
+    (
+        "prefix = \"/a\", cache = {default_seconds = 31536001}",
+        "cache.default_seconds: must not be above 31536000",
+    ),
+    (
+        "prefix = \"/a\", cache = {stale_if_error_seconds = 31536001}",
+        "cache.stale_if_error_seconds: must not be above",
+    ),
+    (
+        "prefix = \"/a\", cache = {max_body_bytes = 0}",
+        "cache.max_body_bytes: must be from 1 to",
+    ),
+    (
+        "prefix = \"/a\", cache = {vary = [\"a\", \"b c\"]}",
+        "cache.vary[1]: must be a header name",
+    ),
+    ("prefix = \"/a\", cache = true", "invalid type"),
 ];
 
 #[test]
