@@ -83,6 +83,17 @@ impl Directory {
         Ok(Arc::new(Service::new(name, policy, Some(address))))
     }
 
+    /// How a service of this name is treated.
+    pub(crate) fn policy_of(&self, name: &str) -> &Policy {
+        self.0.policies.of(name)
+    }
+
+    /// A service that is nowhere: it stands for one that has not registered itself.
+    pub(crate) fn vacant(&self, name: &str) -> Arc<Service> {
+        let policy = self.0.policies.of(name).clone();
+        Arc::new(Service::new(name, policy, None))
+    }
+
     /// The service with this name, if there is anywhere to find it.
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Service>> {
         let all = self.0.all.read().unwrap_or_else(PoisonError::into_inner);

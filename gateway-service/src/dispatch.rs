@@ -16,8 +16,8 @@ use common::clock::Clock;
 use common::context::{REQUEST_ID_HEADER, RequestContext};
 use common::error::ApiError;
 use metrics::SharedString;
-use resilience::Bulkhead;
 use resilience::deadline::{DEADLINE_HEADER, Deadline, GRPC_TIMEOUT_HEADER};
+use resilience::{Breaker, Bulkhead};
 use routing::{RewriteError, Route};
 
 use crate::answer::{AnswerBody, Content, Draft, Unread, set};
@@ -264,6 +264,11 @@ impl Call<'_> {
                 RewriteError::Path(fault) => bad_path(fault),
             })?;
         let service = place.service(backend, &gateway.directory);
+        let service = service.or_else(|| {
+            // Somebody else answers, or what is kept does.
+            let others = route.fallback.is_some() || route.cache.is_some();
+            others.then(|| gateway.directory.vacant(place.service_name(backend)))
+        });
         let away = || ApiError::unavailable("service_unavailable", RETRY_AFTER);
         let header_timeout = route.header_timeout;
         Ok(Target {
@@ -420,6 +425,8 @@ impl Call<'_> {
             header_timeout: target.header_timeout,
             deadline: deadline_of(self.request),
             key: hash_key(self.request, &service.policy),
+            breaker: target.breaker(service),
+            retries: target.route().and_then(|route| route.retries.as_ref()),
         };
         let started = Instant::now();
         let exchange = attempts.run().await?;
@@ -428,7 +435,7 @@ impl Call<'_> {
         let idle_timeout = idle_timeout.unwrap_or(gateway.limits.download_idle_timeout);
         let upload = self.upload.as_ref();
         let draft = relay(exchange, self.request, upload, &gateway.via, idle_timeout)?;
-        match &service.policy.fallback {
+        match target.fallback() {
             Some(Fallback::Cached { .. }) => Ok(gateway
                 .answers
                 .keep(service.name(), self.request, draft)
@@ -451,7 +458,7 @@ impl Call<'_> {
         ) {
             return None;
         }
-        let draft = match target.service.policy.fallback.as_ref()? {
+        let draft = match target.fallback()? {
             Fallback::Static {
                 status,
                 media_type,
@@ -469,7 +476,8 @@ impl Call<'_> {
                     .upload
                     .as_ref()
                     .is_none_or(|upload| upload.is_replayable());
-                let other = self.worker.gateway.directory.find(name).filter(|_| whole)?;
+                let other = target.named(name, &self.worker.gateway.directory);
+                let other = other.filter(|_| whole)?;
                 // Its own fallback is not asked: two that name each other would never end.
                 self.ask(&other, target, outbound, record).await.ok()
             }
@@ -496,6 +504,24 @@ struct Target<'p> {
 impl<'p> Target<'p> {
     fn route(&self) -> Option<&'p Route> {
         self.place.map(|place| place.route)
+    }
+
+    /// What is answered when the service cannot be asked.
+    fn fallback(&self) -> Option<&Fallback> {
+        let own = self.place.and_then(|place| place.fallback());
+        own.or(self.service.policy.fallback.as_ref())
+    }
+
+    /// What says when a service is left alone.
+    fn breaker<'b>(&'b self, service: &'b Service) -> &'b Breaker {
+        let own = self.place.and_then(|place| place.breaker(service.name()));
+        own.unwrap_or(&service.breaker)
+    }
+
+    /// A service by its name: one of the routing file, or one that is registered.
+    fn named(&self, name: &str, directory: &Directory) -> Option<Arc<Service>> {
+        let named = self.place.and_then(|place| place.named(name, directory));
+        named.or_else(|| directory.find(name))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The routes in force, and how a change of their file takes effect.
 
+mod failure;
 mod live;
 mod snapshot;
 

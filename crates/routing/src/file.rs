@@ -137,6 +137,63 @@ pub struct HeaderEditsIn {
     pub remove: Vec<String>,
 }
 
+/// How often a request is tried.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetriesIn {
+    /// Tries of one request, the first included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
+    /// Answers after which another instance is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statuses: Option<Vec<u16>>,
+    /// No try begins later than this after the first, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub within_ms: Option<u64>,
+}
+
+/// When requests of a route stop being sent.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BreakerIn {
+    /// How far back requests count, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window_ms: Option<u64>,
+    /// Fewer requests than this in the window never open it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_calls: Option<u32>,
+    /// It opens at this share of failures, in percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure_percent: Option<u32>,
+    /// How long it stays open before probing, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_ms: Option<u64>,
+    /// Probes that must all succeed to close it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probes: Option<u32>,
+}
+
+/// What is answered in place of a service that cannot be asked: one of three.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FallbackIn {
+    /// The status of a fixed answer; 200 when it is not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Its media type; `application/json` when it is not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// Its body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// The last good answer to the same GET, not older than this, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cached_seconds: Option<u64>,
+    /// What this other service answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+}
+
 /// How answers are kept for others who ask the same.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -270,6 +327,15 @@ pub struct RouteIn {
     /// Name of a cross-origin policy, or `off`; the settings' own when it is not said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cors: Option<String>,
+    /// How often a request is tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retries: Option<RetriesIn>,
+    /// A breaker of the route's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<BreakerIn>,
+    /// What is answered in place of a service that cannot be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<FallbackIn>,
     /// Answers are kept for others who ask the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheIn>,

@@ -12,6 +12,7 @@ pub mod path;
 mod access;
 mod cache;
 mod compile;
+mod failure;
 mod fault;
 mod headers;
 mod host;
@@ -23,6 +24,7 @@ mod table;
 
 pub use access::Access;
 pub use cache::CachePolicy;
+pub use failure::{BreakerTerms, Fallback, Retries};
 pub use fault::{Fault, Faults};
 pub use headers::HeaderEdits;
 pub use limits::{RateKey, RateLimit};

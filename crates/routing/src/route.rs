@@ -10,6 +10,7 @@ use http::HeaderValue;
 use crate::access::Access;
 use crate::cache::CachePolicy;
 use crate::cors::CorsPolicy;
+use crate::failure::{BreakerTerms, Fallback, Retries};
 use crate::headers::HeaderEdits;
 use crate::matching::Matcher;
 use crate::path::CanonicalPath;
@@ -133,6 +134,12 @@ pub struct Route {
     pub rate_limits: Vec<usize>,
     /// Whose cross-origin rules hold.
     pub cors: CorsChoice,
+    /// How often a request is tried; as the service has it when it is not said.
+    pub retries: Option<Retries>,
+    /// The route's own breaker in place of the service's.
+    pub breaker: Option<BreakerTerms>,
+    /// What is answered in place of a service that cannot be asked, instead of what the service has.
+    pub fallback: Option<Fallback>,
     /// How answers are kept; they are not when it is not said.
     pub cache: Option<CachePolicy>,
     /// Whether answers are compressed.

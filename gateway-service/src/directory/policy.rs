@@ -38,7 +38,7 @@ pub(crate) struct Policy {
 }
 
 /// What is answered in place of a service that cannot be asked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fallback {
     /// Always the same.
     Static {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode, header};
 use resilience::breaker::Permit;
 use resilience::bulkhead::BulkheadPermit;
-use resilience::{Backoff, BackoffParams, Deadline, Jitter};
+use resilience::{Backoff, BackoffParams, Breaker, Deadline, Jitter};
+use routing::Retries;
 use tokio::time::{Instant, sleep};
 
 use super::headers::Outbound;
@@ -70,6 +71,10 @@ pub(crate) struct Attempts<'a> {
     pub(crate) deadline: Option<Deadline>,
     /// The key of a consistent hash.
     pub(crate) key: Option<u64>,
+    /// Says when the service is left alone: its own, or the route's.
+    pub(crate) breaker: &'a Breaker,
+    /// What the route says about further tries, instead of the service's policy.
+    pub(crate) retries: Option<&'a Retries>,
 }
 
 /// How one attempt ended.
@@ -88,7 +93,7 @@ impl Attempts<'_> {
         // The wait that is our own comes first: a half-open breaker's probe must not be held meanwhile.
         let place = service.bulkhead.acquire().await;
         let place = place.map_err(|_full| NoAnswer::Overloaded)?;
-        let permit = service.breaker.try_acquire();
+        let permit = self.breaker.try_acquire();
         let permit = permit.map_err(|open| NoAnswer::CircuitOpen(open.retry_after))?;
         service.budget.deposit();
         match self.deadline {
@@ -104,6 +109,7 @@ impl Attempts<'_> {
         let service = self.service;
         let backoff = Backoff::try_new(BACKOFF, Jitter::from_entropy());
         let mut backoff = backoff.expect("the constants are good");
+        let started = Instant::now();
         let mut tried: Vec<Arc<Instance>> = Vec::new();
         let mut selection = service
             .select(self.key, &tried)
@@ -117,7 +123,7 @@ impl Attempts<'_> {
             let attempt = self.attempt(&instance, number).await;
             tried.push(Arc::clone(&instance));
             if attempt.repeatable
-                && let Some(next) = self.next(&permit, &tried)
+                && let Some(next) = self.next(&permit, &tried, started)
             {
                 if attempt.result.is_ok() {
                     // An answer: the service is there, and should be left a moment.
@@ -145,9 +151,18 @@ impl Attempts<'_> {
     }
 
     /// Another instance, if one may be asked: a probe is never repeated, and a retry costs budget.
-    fn next(&self, permit: &Permit, tried: &[Arc<Instance>]) -> Option<Selection> {
+    fn next(
+        &self,
+        permit: &Permit,
+        tried: &[Arc<Instance>],
+        started: Instant,
+    ) -> Option<Selection> {
         let service = self.service;
-        if permit.is_probe() || tried.len() >= service.policy.max_attempts as usize {
+        let most = self.retries.and_then(|retries| retries.attempts);
+        let most = most.unwrap_or(service.policy.max_attempts) as usize;
+        let within = self.retries.and_then(|retries| retries.within);
+        let is_late = within.is_some_and(|within| started.elapsed() > within);
+        if permit.is_probe() || tried.len() >= most || is_late {
             return None;
         }
         let next = service.select(self.key, tried)?;
@@ -191,12 +206,18 @@ impl Attempts<'_> {
         attempt
     }
 
+    /// Whether another instance may have a better answer.
+    fn asks_again(&self, status: StatusCode) -> bool {
+        let statuses = self.retries.and_then(|retries| retries.statuses.as_ref());
+        statuses.map_or_else(|| is_overwhelmed(status), |these| these.contains(&status))
+    }
+
     fn judge(&self, result: Result<Exchange, SendError>) -> Attempt {
         let whole = self.upload.is_none_or(|upload| upload.is_replayable());
         let (repeatable, good) = match &result {
             Ok(exchange) => {
                 let status = exchange.answer.status();
-                let repeatable = is_overwhelmed(status) && self.outbound.is_repeatable();
+                let repeatable = self.asks_again(status) && self.outbound.is_repeatable();
                 (repeatable, Some(!is_failure(status)))
             }
             // It never left, whatever its method.

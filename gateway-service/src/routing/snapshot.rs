@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use resilience::Breaker;
 use routing::path::CanonicalPath;
 use routing::{CorsChoice, HeaderEdits, Request, Route, Table};
 
-use crate::directory::{Directory, Service};
+use super::failure::Failure;
+use crate::directory::{Directory, Fallback, Service};
 use crate::edge::cors::Cors;
 use crate::edge::limit::{Limiter, Limiters};
 use crate::edge::screen::Screened;
@@ -38,6 +40,7 @@ pub(crate) struct Snapshot {
 struct RouteEnds {
     cors: Arc<Cors>,
     edits: AnswerEdits,
+    failure: Failure,
 }
 
 /// What a snapshot is bound to.
@@ -101,6 +104,7 @@ impl Snapshot {
                 CorsChoice::Policy(policy) => Arc::new(Cors::new(policy)),
             },
             edits: AnswerEdits::new(&route.response_headers),
+            failure: Failure::bind(route, table.services(), bindings),
         });
         let longest = table
             .routes()
@@ -162,6 +166,13 @@ impl Snapshot {
         CanonicalPath::parse(path).is_ok_and(|path| self.table.leads_to(&path, service))
     }
 
+    /// The breakers of a route and what is answered instead, as they are now.
+    pub(super) fn failure_of(&self, route: &str) -> Option<&Failure> {
+        let mut places = self.table.routes().iter().zip(&self.ends);
+        let (_, ends) = places.find(|(known, _)| *known.name == *route)?;
+        Some(&ends.failure)
+    }
+
     fn limiter_of(&self, limit: &routing::RateLimit) -> Option<Arc<Limiter>> {
         let mut known = self.limiters.iter();
         known.find(|known| known.limit() == limit).cloned()
@@ -197,6 +208,28 @@ impl<'s> Place<'s> {
     pub(crate) fn cors(&self) -> &'s Arc<Cors> {
         let ends = self.snapshot.ends.get(self.index);
         ends.map_or(&self.snapshot.default_cors, |ends| &ends.cors)
+    }
+
+    /// A service that the file names, as [`Self::service`] finds it.
+    pub(crate) fn named(&self, name: &str, directory: &Directory) -> Option<Arc<Service>> {
+        let services = self.snapshot.table.services();
+        let index = services.iter().position(|service| *service.name == *name);
+        self.service(index?, directory)
+    }
+
+    /// The route's own breaker for one of its services.
+    pub(crate) fn breaker(&self, service: &str) -> Option<&'s Breaker> {
+        self.failure()?.breaker(service)
+    }
+
+    /// What is answered in place of a service that cannot be asked.
+    pub(crate) fn fallback(&self) -> Option<&'s Fallback> {
+        self.failure()?.fallback()
+    }
+
+    fn failure(&self) -> Option<&'s Failure> {
+        let ends = self.snapshot.ends.get(self.index);
+        ends.map(|ends| &ends.failure)
     }
 
     /// How often somebody may ask.

@@ -151,6 +151,11 @@ impl RoutingFile {
         Self(file)
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> String {
+        self.0.path().display().to_string()
+    }
+
     /// As an editor does it: the gateway never sees a part of the text.
     pub(crate) fn write(&self, text: &str) {
         let next = self.0.path().with_extension("next");

@@ -18,6 +18,7 @@ mod consul;
 mod cors;
 mod discovery;
 mod docs;
+mod failures;
 mod framing;
 mod gateway;
 mod headers;

@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue, Method};
 use super::Names;
 use crate::access::{Access, network};
 use crate::cache::CachePolicy;
+use crate::failure::{BreakerTerms, Fallback, Retries};
 use crate::fault::Report;
 use crate::file::{AuthIn, FieldIn, HeaderEditsIn, RouteIn};
 use crate::headers::HeaderEdits;
@@ -45,6 +46,7 @@ impl Compiler<'_, '_> {
         let rate_limits = self.rate_limits();
         let cors = self.cors();
         let cache = self.cache();
+        let (retries, breaker, fallback) = self.failures();
         let (header_timeout, idle_timeout) = self.timeouts();
         let methods = self.methods();
         let headers = self.header_conditions();
@@ -67,6 +69,9 @@ impl Compiler<'_, '_> {
             access,
             rate_limits,
             cors,
+            retries,
+            breaker,
+            fallback,
             cache,
             compress: input.compress,
             websocket: input.websocket,
@@ -399,6 +404,28 @@ impl Compiler<'_, '_> {
             self.fault(&format!("cache.{field}"), message);
         });
         Some(policy)
+    }
+
+    fn failures(&mut self) -> (Option<Retries>, Option<BreakerTerms>, Option<Fallback>) {
+        let (input, names) = (self.input, self.names);
+        let retries = input.retries.as_ref().map(|retries| {
+            Retries::compile(retries, |field, message| {
+                self.fault(&format!("retries.{field}"), message);
+            })
+        });
+        let breaker = input.breaker.as_ref().map(|breaker| {
+            BreakerTerms::compile(breaker, |field, message| {
+                self.fault(&format!("breaker.{field}"), message);
+            })
+        });
+        let fallback = input.fallback.as_ref().and_then(|fallback| {
+            let service = |name: &str| names.service(name);
+            Fallback::compile(fallback, service, |field, message| match field {
+                "" => self.fault("fallback", message),
+                field => self.fault(&format!("fallback.{field}"), message),
+            })
+        });
+        (retries, breaker, fallback)
     }
 
     fn timeouts(&mut self) -> (Option<Duration>, Option<Duration>) {

@@ -45,6 +45,7 @@ pub(super) struct KongService {
     pub(super) port: Option<u16>,
     pub(super) path: Option<String>,
     pub(super) read_timeout: Option<u64>,
+    pub(super) retries: Option<u32>,
     pub(super) enabled: Option<bool>,
     pub(super) routes: Vec<KongRoute>,
     pub(super) plugins: Vec<KongPlugin>,

@@ -9,7 +9,7 @@ use super::services::plain;
 use crate::access::network;
 use crate::cors::CorsPolicy;
 use crate::file::{
-    AuthIn, ConsumerIn, CorsIn, FileIn, HeaderEditsIn, RateKeyIn, RateLimitIn, RouteIn,
+    AuthIn, CacheIn, ConsumerIn, CorsIn, FileIn, HeaderEditsIn, RateKeyIn, RateLimitIn, RouteIn,
 };
 use crate::headers::header_name;
 
@@ -66,6 +66,7 @@ pub(super) fn apply(
             "request-size-limiting" => size_limiting(config, route, &place, notes),
             "ip-restriction" => ip_restriction(config, route, &place, notes),
             "correlation-id" => correlation_id(config, &place, notes),
+            "proxy-cache" => proxy_cache(config, route, &place, notes),
             // Every route is measured.
             "prometheus" => {}
             "request-transformer" => request_transformer(config, route, &place, notes),
@@ -83,6 +84,34 @@ fn texts(value: &Value) -> Vec<String> {
         }
         _ => Vec::new(),
     }
+}
+
+fn proxy_cache(config: &Value, route: &mut RouteIn, place: &str, notes: &mut Notes) {
+    let heeds = config.get("cache_control").and_then(Value::as_bool);
+    if heeds != Some(true) {
+        let note = "heeds `Cache-Control` here: answers that forbid it are not kept";
+        notes.add(place, note);
+    }
+    let read = [
+        "cache_control",
+        "cache_ttl",
+        "memory",
+        "strategy",
+        "vary_headers",
+    ];
+    for name in config.as_object().into_iter().flat_map(|it| it.keys()) {
+        if !read.contains(&name.as_str()) {
+            notes.add(place, &format!("`{name}` was not converted"));
+        }
+    }
+    route.cache = Some(CacheIn {
+        default_seconds: config
+            .get("cache_ttl")
+            .and_then(Value::as_u64)
+            .unwrap_or(300),
+        vary: config.get("vary_headers").map(texts).unwrap_or_default(),
+        ..CacheIn::default()
+    });
 }
 
 fn rate_limiting(

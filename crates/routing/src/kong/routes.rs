@@ -94,6 +94,7 @@ fn one(
         methods: route.methods.clone(),
         headers: route.headers.iter().map(condition).collect(),
         header_timeout_ms: target.read_timeout_ms,
+        retries: target.retries.clone(),
         ..RouteIn::default()
     };
     if route.preserve_host == Some(true) {

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use super::Notes;
 use super::form::{KongFile, KongService};
-use crate::file::{BackendIn, FileIn, ServiceIn};
+use crate::failure::MAX_ATTEMPTS;
+use crate::file::{BackendIn, FileIn, RetriesIn, ServiceIn};
 
 /// What became of a service.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +15,7 @@ pub(super) struct Converted {
     /// Put in front of every path; without a slash at its end.
     pub(super) path: String,
     pub(super) read_timeout_ms: Option<u64>,
+    pub(super) retries: Option<RetriesIn>,
 }
 
 /// Converts all services; the result is by Kong's names.
@@ -81,11 +83,9 @@ fn one(
     let own = plain(name);
     let taken = known.contains(&own.as_str());
     let own = if taken { format!("kong-{own}") } else { own };
+    let place = format!("service {name}");
     if own != name {
-        notes.add(
-            &format!("service {name}"),
-            &format!("is called `{own}` here"),
-        );
+        notes.add(&place, &format!("is called `{own}` here"));
     }
     let mut backends = Vec::new();
     let single = targets.len() == 1;
@@ -108,7 +108,23 @@ fn one(
         backends,
         path: path.trim_end_matches('/').to_owned(),
         read_timeout_ms: service.read_timeout.filter(|time| *time > 0),
+        retries: service
+            .retries
+            .map(|retries| retries_of(retries, &place, notes)),
     })
+}
+
+/// Kong counts the tries after the first.
+fn retries_of(retries: u32, place: &str, notes: &mut Notes) -> RetriesIn {
+    let attempts = retries.saturating_add(1).min(MAX_ATTEMPTS);
+    if attempts <= retries {
+        let note = format!("`retries` {retries} became {}, the most here", attempts - 1);
+        notes.add(place, &note);
+    }
+    RetriesIn {
+        attempts: Some(attempts),
+        ..RetriesIn::default()
+    }
 }
 
 fn address(service: &KongService) -> Result<(String, u16, String), String> {

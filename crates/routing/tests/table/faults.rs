@@ -47,7 +47,7 @@ fn text_that_is_no_toml_and_unknown_keys_are_found_by_line() {
 }
 
 /// Keys of a route, and what is said about them.
-const REFUSED: [(&str, &str); 42] = [
+const REFUSED: [(&str, &str); 55] = [
     ("prefix = \"/internal/x\"", "never routed"),
     ("exact = \"/internal\"", "never routed"),
     ("prefix = \"/api/\"", "must not end with a slash"),
@@ -156,6 +156,52 @@ const REFUSED: [(&str, &str); 42] = [
         "cache.vary[1]: must be a header name",
     ),
     ("prefix = \"/a\", cache = true", "invalid type"),
+    (
+        "prefix = \"/a\", retries = {attempts = 0}",
+        "retries.attempts: must be from 1 to 10",
+    ),
+    ("prefix = \"/a\", retries = {attempts = 11}", "from 1 to 10"),
+    (
+        "prefix = \"/a\", retries = {statuses = [503, 404]}",
+        "retries.statuses[1]: must be 429 or 5xx",
+    ),
+    (
+        "prefix = \"/a\", retries = {within_ms = 0}",
+        "retries.within_ms: must be from 1",
+    ),
+    (
+        "prefix = \"/a\", breaker = {failure_percent = 101}",
+        "breaker.failure_percent: must be from 1 to 100",
+    ),
+    (
+        "prefix = \"/a\", breaker = {min_calls = 0}",
+        "breaker.min_calls: must be from 1",
+    ),
+    ("prefix = \"/a\", breaker = {window_ms = 9}", "from 10 to"),
+    (
+        "prefix = \"/a\", breaker = {open_ms = 3600001}",
+        "breaker.open_ms: must be from 1 to 3600000",
+    ),
+    (
+        "prefix = \"/a\", fallback = {}",
+        "routes[0].fallback: is either a body",
+    ),
+    (
+        "prefix = \"/a\", fallback = {body = \"x\", service = \"user\"}",
+        "is either a body",
+    ),
+    (
+        "prefix = \"/a\", fallback = {service = \"user\", status = 200}",
+        "is either a body",
+    ),
+    (
+        "prefix = \"/a\", fallback = {service = \"nobody\"}",
+        "fallback.service: there is no service `nobody`",
+    ),
+    (
+        "prefix = \"/a\", fallback = {body = \"x\", status = 304}",
+        "fallback.status: must be a final status",
+    ),
 ];
 
 #[test]

@@ -38,6 +38,7 @@ services:
   - name: pool
     host: pool-upstream
     port: 80
+    retries: 32767
     protocol: http
     routes:
       - name: pooled
@@ -54,6 +55,8 @@ services:
             enabled: false
           - name: oauth2
             config: {}
+          - name: proxy-cache
+            config: {strategy: memory, cache_ttl: 30, storage_ttl: 60, vary_headers: [x-tenant]}
   - name: secure
     url: https://secure.local
     routes: [{name: s, paths: ["/s"]}]
@@ -116,6 +119,9 @@ fn routes_services_and_plugins_become_ours() {
     assert_eq!(orders.methods, ["GET", "POST"]);
     assert_eq!(orders.host_header.as_deref(), Some("client"));
     assert_eq!(orders.header_timeout_ms, Some(5_000));
+    // Kong counts the tries after the first.
+    let attempts = orders.retries.as_ref().unwrap().attempts;
+    assert_eq!(attempts, Some(6));
     assert_eq!(orders.headers[0].regex.as_deref(), Some("(?i)red|blue"));
     assert_eq!(orders.rate_limits, ["orders-minute", "orders-hour"]);
     let edits = orders.request_headers.as_ref().unwrap();
@@ -135,6 +141,11 @@ fn routes_services_and_plugins_become_ours() {
     assert_eq!((pooled.backends.len(), pooled.backends[0].weight), (2, 90));
     assert_eq!((pooled.auth, pooled.api_keys), (AuthIn::Required, true));
     assert_eq!(pooled.max_body_bytes, Some(2_048));
+    let cache = pooled.cache.as_ref().unwrap();
+    assert_eq!(
+        (cache.default_seconds, cache.vary.as_slice()),
+        (30, &["x-tenant".to_owned()][..])
+    );
     assert_eq!(
         (&pooled.allow, &pooled.deny),
         (&vec!["10.0.0.0/8".to_owned()], &vec!["10.1.0.1".to_owned()])
@@ -153,7 +164,9 @@ fn whatever_could_not_be_converted_is_named() {
     for expected in [
         "the file: `certificates` was not converted",
         "upstream pool-upstream: `algorithm` was not converted",
-        "service order: `retries` was not converted",
+        "service pool: `retries` 32767 became 9, the most here",
+        "route pooled, plugin proxy-cache: `storage_ttl` was not converted",
+        "route pooled, plugin proxy-cache: heeds `Cache-Control` here",
         "service order: is called `kong-order` here",
         "service secure: it and its routes were not converted: services are reached over http, not https",
         "route grpc: was not converted: it is neither for http nor for https",
