@@ -53,16 +53,18 @@ fn a_kong_file_becomes_a_file_that_passes_and_the_rest_is_told() {
     let kong = written(
         folder.path(),
         "kong.yml",
-        "_format_version: '3.0'\nservices:\n- name: shop\n  url: http://shop.local\n  retries: 3\n  routes:\n  - name: shop\n    paths: [/shop]\n",
+        "_format_version: '3.0'\nservices:\n- name: shop\n  url: http://shop.local\n  retries: 3\n  tls_verify: true\n  routes:\n  - name: shop\n    paths: [/shop]\n",
     );
     let output = folder.path().join("gateway.toml").display().to_string();
     let (code, out, err) = run(&["import", &kong, "--output", &output]);
     assert_eq!((code, out.as_str()), (0, ""));
     assert!(
-        err.contains("service shop: `retries` was not converted"),
+        err.contains("service shop: `tls_verify` was not converted"),
         "{err}"
     );
     assert_eq!(run(&["check", &output]).0, 0);
+    let written = std::fs::read_to_string(&output).unwrap();
+    assert!(written.contains("attempts = 4"), "{written}");
     let (code, out, _) = run(&["import", &kong]);
     assert_eq!(code, 0);
     assert_eq!(out, std::fs::read_to_string(&output).unwrap());
