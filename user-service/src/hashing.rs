@@ -5,6 +5,7 @@
 //! for a turn; whoever comes later is answered at once that the service is busy.
 
 mod memory;
+mod threads;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,6 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::memory::MemoryPool;
+use self::threads::{Lost, Threads};
 use crate::keys::random;
 use crate::settings::HashingSettings;
 
@@ -37,8 +39,10 @@ pub(crate) enum HashingError {
     Argon2(#[from] argon2::Error),
     #[error("a stored password hash lacks its salt or output")]
     Incomplete,
-    #[error("a hashing task was lost")]
-    Task(#[from] tokio::task::JoinError),
+    #[error(transparent)]
+    Lost(#[from] Lost),
+    #[error("no thread can be started to hash on")]
+    Threads(#[from] std::io::Error),
 }
 
 /// Hashes and verifies passwords. Clones share the limits.
@@ -48,6 +52,7 @@ pub(crate) struct Hasher(Arc<Inner>);
 struct Inner {
     params: Params,
     memory: MemoryPool,
+    threads: Threads,
     /// One permit per hash under way.
     turns: Arc<Semaphore>,
     /// One permit per login under way or waiting.
@@ -93,6 +98,7 @@ impl Hasher {
         let dummy = dummy_hash(&params)?;
         Ok(Self(Arc::new(Inner {
             memory: MemoryPool::new(params.block_count()),
+            threads: Threads::start(parallel)?,
             params,
             turns: Arc::new(Semaphore::new(parallel)),
             places: Arc::new(Semaphore::new(parallel.saturating_add(settings.queue))),
@@ -174,7 +180,8 @@ impl Turn {
         self,
         work: impl FnOnce(&Inner) -> Result<T, HashingError> + Send + 'static,
     ) -> Result<(Self, T), HashingError> {
-        let task = tokio::task::spawn_blocking(move || {
+        let inner = Arc::clone(&self.inner);
+        let task = inner.threads.run(move || {
             let started = Instant::now();
             let result = work(&self.inner);
             metrics::histogram!("user_password_hash_seconds")
@@ -339,7 +346,7 @@ mod tests {
         let mut hashing = Box::pin(turn.hash("correct horse".into()));
         assert!(futures_util::poll!(hashing.as_mut()).is_pending());
         drop(hashing);
-        // The permit comes back with the end of the blocking task, never before.
+        // The permit comes back with the end of the hash, never before.
         let next = Arc::clone(&hasher.0.turns).acquire_owned().await;
         assert!(next.is_ok());
     }

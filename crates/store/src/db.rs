@@ -75,6 +75,18 @@ impl Db {
         }
     }
 
+    /// A connection for one read, without a transaction around it: two round trips less. Of several
+    /// statements each sees a state of its own.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when no connection is free in time.
+    pub async fn glance(&self) -> Result<Tx, StoreError> {
+        match &self.0 {
+            Backend::Sqlite(sqlite) => Ok(Tx::of_sqlite(sqlite.glance().await?)),
+            Backend::Postgres(postgres) => Ok(Tx::of_postgres(postgres.glance().await?)),
+        }
+    }
+
     /// Applies what is missing of all `sets`, in the order of their versions.
     ///
     /// Migrations that the database has and `sets` do not are left alone: during a rolling update

@@ -5,6 +5,7 @@ use std::time::Duration;
 use common::settings::DatabaseSettings;
 use secrecy::ExposeSecret;
 use sqlx::migrate::Migrator;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, Transaction};
 
@@ -67,6 +68,10 @@ impl Postgres {
     pub(crate) async fn read(&self) -> Result<Transaction<'static, sqlx::Postgres>, StoreError> {
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
         Ok(self.pool.begin_with(begin).await?)
+    }
+
+    pub(crate) async fn glance(&self) -> Result<PoolConnection<sqlx::Postgres>, StoreError> {
+        Ok(self.pool.acquire().await?)
     }
 
     /// On a connection of its own, without the time limits of the pool's: building an index may

@@ -9,6 +9,7 @@ use std::time::Duration;
 use common::settings::DatabaseSettings;
 use secrecy::ExposeSecret;
 use sqlx::migrate::Migrator;
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -70,6 +71,10 @@ impl Sqlite {
 
     pub(crate) async fn read(&self) -> Result<Transaction<'static, sqlx::Sqlite>, StoreError> {
         Ok(self.readers.begin().await?)
+    }
+
+    pub(crate) async fn glance(&self) -> Result<PoolConnection<sqlx::Sqlite>, StoreError> {
+        Ok(self.readers.acquire().await?)
     }
 
     pub(crate) async fn migrate(&self, migrator: &Migrator) -> Result<(), StoreError> {

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::Notify;
 
 use crate::StoreError;
 use crate::sqlite::Member;
 
-/// An open transaction. Dropped without [`Tx::commit`], it is rolled back.
+/// An open transaction, or for a glance a connection alone. Dropped without [`Tx::commit`], it is
+/// rolled back.
 #[derive(Debug)]
 pub struct Tx {
     kind: Kind,
@@ -20,6 +22,8 @@ enum Kind {
     SqliteWriter(Member),
     SqliteReader(Transaction<'static, Sqlite>),
     Postgres(Transaction<'static, Postgres>),
+    SqliteGlance(PoolConnection<Sqlite>),
+    PostgresGlance(PoolConnection<Postgres>),
 }
 
 /// The native connection of a transaction, for the macros.
@@ -51,6 +55,14 @@ impl Tx {
         Self::of(Kind::Postgres(transaction))
     }
 
+    pub(crate) const fn of_sqlite(connection: PoolConnection<Sqlite>) -> Self {
+        Self::of(Kind::SqliteGlance(connection))
+    }
+
+    pub(crate) const fn of_postgres(connection: PoolConnection<Postgres>) -> Self {
+        Self::of(Kind::PostgresGlance(connection))
+    }
+
     /// Makes the changes durable: when this returns `Ok` they survive a crash of the machine.
     ///
     /// # Errors
@@ -61,6 +73,7 @@ impl Tx {
             Kind::SqliteWriter(member) => member.commit().await?,
             Kind::SqliteReader(transaction) => transaction.commit().await?,
             Kind::Postgres(transaction) => transaction.commit().await?,
+            Kind::SqliteGlance(_) | Kind::PostgresGlance(_) => {}
         }
         for sleeper in self.woken_by_commit {
             sleeper.notify_one();
@@ -92,6 +105,7 @@ impl Tx {
             }
             Kind::SqliteReader(transaction) => Ok(transaction.rollback().await?),
             Kind::Postgres(transaction) => Ok(transaction.rollback().await?),
+            Kind::SqliteGlance(_) | Kind::PostgresGlance(_) => Ok(()),
         }
     }
 
@@ -102,6 +116,8 @@ impl Tx {
             Kind::SqliteWriter(member) => Engine::Sqlite(member.connection()),
             Kind::SqliteReader(transaction) => Engine::Sqlite(transaction),
             Kind::Postgres(transaction) => Engine::Postgres(transaction),
+            Kind::SqliteGlance(connection) => Engine::Sqlite(connection),
+            Kind::PostgresGlance(connection) => Engine::Postgres(connection),
         }
     }
 }

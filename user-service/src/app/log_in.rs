@@ -21,7 +21,7 @@ use crate::error::SessionError;
 use crate::hashing::{Busy, Turn};
 use crate::keys::{Minted, RefreshToken, TokenHolder};
 use crate::state::AppState;
-use crate::store::accounts::Credentials;
+use crate::store::accounts::Candidate;
 use crate::store::sessions::{self, NewSession};
 use crate::store::{accounts, known_addresses, pos_devices};
 use crate::throttle::Attempt;
@@ -85,23 +85,26 @@ async fn try_log_in(state: &AppState, login: Login) -> Result<LoggedIn, SessionE
     let place = state.hasher.place()?;
     // Boxed, here, above and below: many wait for their turn at once, each with no more memory than it
     // needs until then.
-    let credentials = Box::pin(find_credentials(state, &email_key)).await?;
+    let candidate = Box::pin(find_candidate(state, &attempt, &email_key)).await?;
     let turn = place.turn().await;
     Box::pin(take_turn(
         state,
         login,
         (attempt, email_key),
-        (turn, credentials),
+        (turn, candidate),
     ))
     .await
 }
 
-async fn find_credentials(
+async fn find_candidate(
     state: &AppState,
+    attempt: &Attempt,
     email_key: &str,
-) -> Result<Option<Credentials>, SessionError> {
-    let mut tx = state.db.read().await?;
-    Ok(accounts::find_credentials(&mut tx, email_key).await?)
+) -> Result<Option<Box<Candidate>>, SessionError> {
+    // Whatever changes between its statements, or until the password is verified, is found then.
+    let mut tx = state.db.glance().await?;
+    let found = accounts::find_candidate(&mut tx, email_key, attempt.address_key()).await?;
+    Ok(found.map(Box::new))
 }
 
 /// Checks a login whose turn it is, against what was stored when it took its place.
@@ -109,26 +112,26 @@ async fn take_turn(
     state: &AppState,
     login: Login,
     (attempt, email_key): (Attempt, String),
-    (turn, credentials): (Turn, Option<Credentials>),
+    (turn, candidate): (Turn, Option<Box<Candidate>>),
 ) -> Result<LoggedIn, SessionError> {
     // Tries that waited in line together must not all pass before the first failure is counted.
     refuse_if_throttled(state, &attempt, &email_key).await?;
-    let (turn, rehash) = verify(turn, credentials.as_ref(), login.password.clone()).await?;
-    let known = credentials.as_ref().map(|credentials| credentials.id);
-    let (Some(credentials), Some(outdated)) = (credentials, rehash) else {
+    let (turn, rehash) = verify(turn, candidate.as_deref(), login.password.clone()).await?;
+    let known = candidate.as_ref().map(|candidate| candidate.account.id);
+    let (Some(candidate), Some(outdated)) = (candidate, rehash) else {
         failed_logins::count(state, &attempt, known).await?;
         return Err(SessionError::BadCredentials);
     };
     let rehash = if outdated {
         let (_turn, new) = turn.hash(login.password).await?;
-        let old = credentials.password_hash.clone();
+        let old = candidate.password_hash.clone();
         Some(Rehash { old, new })
     } else {
         drop(turn);
         None
     };
 
-    let logged_in = admit(state, &attempt, &credentials, rehash).await?;
+    let logged_in = admit(state, &attempt, *candidate, rehash).await?;
     if matches!(logged_in, LoggedIn::Tokens(_)) {
         state.throttle.succeeded(&attempt).await;
     }
@@ -147,27 +150,45 @@ pub(crate) async fn admit_proved(
     welcome(state, tx, attempt, account).await
 }
 
+/// How long an address counts as seen just now: writing down each login would be one more change of
+/// the database for nothing.
+const REMEMBERED_ANEW: Duration = Duration::from_secs(3_600);
+
 /// Opens a session of the account and remembers its address, or asks for its second factor.
 async fn admit(
     state: &AppState,
     attempt: &Attempt,
-    verified: &Credentials,
+    candidate: Candidate,
     rehash: Option<Rehash>,
 ) -> Result<LoggedIn, SessionError> {
-    let (id, mut tx) = (verified.id, state.db.begin().await?);
-    let account = accounts::find_verified_locked(&mut tx, id, &verified.password_hash).await?;
+    let (id, mut tx) = (candidate.account.id, state.db.begin().await?);
+    let verified = accounts::find_verified_locked(&mut tx, id, &candidate.password_hash).await?;
     // Disabled or changed meanwhile, or another login renewed the hash: another try knows.
-    let account = account.ok_or(Busy)?;
+    let verified = verified.ok_or(Busy)?;
     if let Some(Rehash { old, new }) = rehash {
         accounts::update_password_hash(&mut tx, id, &old, &new).await?;
     }
-    let methods = mfa::methods_of(&mut tx, id).await?;
+    let methods = mfa::methods(verified.factors);
     if !methods.is_empty() {
         let challenge = mfa::challenge::begin(state, &mut tx, id, methods).await?;
         tx.commit().await?;
         return Ok(LoggedIn::SecondFactor(challenge));
     }
-    let tokens = welcome(state, tx, attempt, account).await?;
+    let account = if verified.version == candidate.account.version {
+        candidate.account
+    } else {
+        // It has other roles or stores by now.
+        accounts::find_account(&mut tx, id).await?.ok_or(Busy)?
+    };
+    let now = state.clock.now();
+    if candidate
+        .seen_at
+        .is_none_or(|at| now.since(at) >= REMEMBERED_ANEW)
+    {
+        known_addresses::remember(&mut tx, id, attempt.address_key(), now).await?;
+    }
+    let tokens = open_session(state, &mut tx, account, Place::Anywhere).await?;
+    tx.commit().await?;
     Ok(LoggedIn::Tokens(tokens))
 }
 
@@ -217,12 +238,12 @@ pub(super) async fn refuse_if_throttled(
 /// `None` for whoever may not sign in; else whether the stored hash is outdated.
 async fn verify(
     turn: Turn,
-    credentials: Option<&Credentials>,
+    candidate: Option<&Candidate>,
     password: SecretString,
 ) -> Result<(Turn, Option<bool>), SessionError> {
-    let stored = credentials.map(|credentials| credentials.password_hash.clone());
+    let stored = candidate.map(|candidate| candidate.password_hash.clone());
     let (turn, verification) = turn.verify(password, stored).await?;
-    let enabled = credentials.is_some_and(|credentials| !credentials.disabled);
+    let enabled = candidate.is_some_and(|candidate| !candidate.account.disabled);
     let accepted = verification.matches && enabled;
     Ok((turn, accepted.then_some(verification.outdated)))
 }

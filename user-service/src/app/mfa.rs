@@ -22,6 +22,7 @@ use super::whoami::caller;
 use crate::domain::account::Account;
 use crate::error::CredentialError;
 use crate::state::AppState;
+use crate::store::factors::HeldFactors;
 use crate::store::{accounts, factors, profiles};
 
 /// A way to answer a login that waits for a second factor.
@@ -38,7 +39,11 @@ pub(crate) enum MfaMethod {
 
 /// How an account may answer; nothing when its password is enough.
 pub(crate) async fn methods_of(tx: &mut Tx, user: UserId) -> Result<Vec<MfaMethod>, StoreError> {
-    let held = factors::count_held(tx, user).await?;
+    Ok(methods(factors::count_held(tx, user).await?))
+}
+
+/// The ways in which somebody with these can prove who they are.
+pub(crate) fn methods(held: HeldFactors) -> Vec<MfaMethod> {
     let has_totp = held.totp > 0;
     let ways = [
         (has_totp, MfaMethod::Totp),
@@ -46,7 +51,7 @@ pub(crate) async fn methods_of(tx: &mut Tx, user: UserId) -> Result<Vec<MfaMetho
         (held.passkeys > 0, MfaMethod::Passkey),
     ];
     let ways = ways.into_iter().filter(|(is_there, _)| *is_there);
-    Ok(ways.map(|(_, method)| method).collect())
+    ways.map(|(_, method)| method).collect()
 }
 
 /// Whether this account needs a second factor and has none.

@@ -7,6 +7,7 @@ use common::ids::{StoreId, UserId};
 use common::time::Timestamp;
 use store::{StoreError, Tx};
 
+use super::factors::HeldFactors;
 use super::roles;
 use crate::domain::account::Account;
 
@@ -27,6 +28,30 @@ pub(crate) struct Credentials {
     pub(crate) id: UserId,
     pub(crate) password_hash: String,
     pub(crate) disabled: bool,
+}
+
+#[derive(sqlx::FromRow)]
+struct CandidateRow {
+    #[sqlx(flatten)]
+    account: AccountRow,
+    password_hash: String,
+    last_seen_at: Option<Timestamp>,
+}
+
+/// An account as somebody finds it who asks to sign in.
+pub(crate) struct Candidate {
+    pub(crate) account: Account,
+    pub(crate) password_hash: String,
+    /// When it last signed in from this address.
+    pub(crate) seen_at: Option<Timestamp>,
+}
+
+/// What an account is once the password was right.
+#[derive(sqlx::FromRow)]
+pub(crate) struct Verified {
+    pub(crate) version: i64,
+    #[sqlx(flatten)]
+    pub(crate) factors: HeldFactors,
 }
 
 /// Which accounts to list.
@@ -134,6 +159,32 @@ pub(crate) async fn find_credentials(
     )
 }
 
+/// The account under an email in its folded form, for somebody at this address.
+pub(crate) async fn find_candidate(
+    tx: &mut Tx,
+    email_key: &str,
+    address_key: &str,
+) -> Result<Option<Candidate>, StoreError> {
+    let row = store::fetch_optional!(
+        tx,
+        CandidateRow,
+        "SELECT u.id, u.email, u.display_name, u.disabled, u.version, u.created_at, u.updated_at,
+                u.password_hash, k.last_seen_at
+         FROM users AS u
+         LEFT JOIN known_addresses AS k ON k.user_id = u.id AND k.address_key = $2
+         WHERE u.email_key = $1",
+        email_key,
+        address_key
+    )?;
+    let Some(row) = row else { return Ok(None) };
+    let account = complete_one(tx, Some(row.account)).await?;
+    Ok(account.map(|account| Candidate {
+        account,
+        password_hash: row.password_hash,
+        seen_at: row.last_seen_at,
+    }))
+}
+
 /// Replaces a password's hash, unless it was replaced meanwhile.
 pub(crate) async fn update_password_hash(
     tx: &mut Tx,
@@ -173,21 +224,24 @@ pub(crate) async fn find_account_locked(
     complete_one(tx, row).await
 }
 
-/// One account in force with this password's hash, kept from changing until the transaction ends.
+/// The account in force with this password's hash, kept from changing until the transaction ends.
 pub(crate) async fn find_verified_locked(
     tx: &mut Tx,
     id: UserId,
     password_hash: &str,
-) -> Result<Option<Account>, StoreError> {
-    let row = store::fetch_optional_locked!(
+) -> Result<Option<Verified>, StoreError> {
+    store::fetch_optional_locked!(
         tx,
-        AccountRow,
-        "SELECT id, email, display_name, disabled, version, created_at, updated_at
+        Verified,
+        "SELECT version,
+                (SELECT count(*) FROM totp_factors
+                 WHERE user_id = $1 AND confirmed_at IS NOT NULL) AS totp,
+                (SELECT count(*) FROM recovery_codes WHERE user_id = $1) AS recovery_codes,
+                (SELECT count(*) FROM passkeys WHERE user_id = $1) AS passkeys
          FROM users WHERE id = $1 AND password_hash = $2 AND NOT disabled",
         id,
         password_hash
-    )?;
-    complete_one(tx, row).await
+    )
 }
 
 /// The account of a session that is in force; `None` when the session or the account is over.

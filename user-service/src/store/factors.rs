@@ -29,7 +29,7 @@ pub(crate) struct HeldFactors {
     pub(crate) passkeys: i64,
 }
 
-/// What an account has, with one statement: every login asks.
+/// What an account has.
 pub(crate) async fn count_held(tx: &mut Tx, user: UserId) -> Result<HeldFactors, StoreError> {
     store::fetch_one!(
         tx,

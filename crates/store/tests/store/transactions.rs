@@ -209,3 +209,21 @@ async fn a_commit_wakes_who_waits_for_it_and_a_rollback_does_not() {
     kept.commit().await.unwrap();
     assert!(sleeper.notified().now_or_never().is_some());
 }
+
+#[tokio::test]
+async fn a_glance_sees_what_is_committed_at_each_of_its_statements() {
+    let (_database, db) = database().await;
+    let mut transaction = db.read().await.unwrap();
+    let mut glance = db.glance().await.unwrap();
+    let sql = "SELECT count(*) FROM things";
+    for tx in [&mut transaction, &mut glance] {
+        assert_eq!(store::fetch_one!(tx, (i64,), sql).unwrap(), (0,));
+    }
+    let mut writer = db.begin().await.unwrap();
+    store::execute!(writer, "INSERT INTO things VALUES (1, 1)").unwrap();
+    assert_eq!(store::fetch_one!(glance, (i64,), sql).unwrap(), (0,));
+    writer.commit().await.unwrap();
+    assert_eq!(store::fetch_one!(glance, (i64,), sql).unwrap(), (1,));
+    assert_eq!(store::fetch_one!(transaction, (i64,), sql).unwrap(), (0,));
+    glance.commit().await.unwrap();
+}
