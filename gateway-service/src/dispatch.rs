@@ -2,6 +2,7 @@
 //! or one of the gateway's own endpoints.
 
 mod caching;
+mod mirroring;
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -47,6 +48,8 @@ use crate::refusal::{
 use crate::registry::{Discovery, label_of as discovery_label};
 use crate::routing::{Live, Place, Snapshot};
 
+pub(crate) use self::mirroring::Mirrors;
+
 /// What is offered everywhere.
 const OFFERED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
@@ -68,6 +71,7 @@ pub(crate) struct Gateway {
     /// The answers that routes keep.
     pub(crate) shelf: Shelf,
     pub(crate) clock: Clock,
+    pub(crate) mirrors: Mirrors,
     /// Refuses requests beyond what the whole gateway can carry.
     pub(crate) load: Bulkhead,
     pub(crate) limits: Limits,
@@ -149,7 +153,7 @@ pub(crate) async fn handle(
 
 /// One request.
 struct Call<'c> {
-    worker: &'c Worker,
+    worker: &'c Rc<Worker>,
     snapshot: &'c Snapshot,
     request: &'c HttpRequest,
     context: &'c RequestContext,
@@ -223,7 +227,7 @@ impl Call<'_> {
         if screened.upgrades {
             return self.switch(&target, &screened, record).await;
         }
-        let mut draft = self.serve(&target, &screened, record).await?;
+        let mut draft = self.serve_and_mirror(&target, &screened, record).await?;
         place.edit_answer(draft.headers_mut());
         if place.route.compress {
             draft = compress(self.request, draft);
@@ -290,6 +294,23 @@ impl Call<'_> {
             true => Err(ApiError::not_found("path")),
             false => Ok(service),
         }
+    }
+
+    /// Without a body the copy goes at once; one with a body when that has been read.
+    async fn serve_and_mirror(
+        &self,
+        target: &Target<'_>,
+        screened: &Screened<'_>,
+        record: &mut Record,
+    ) -> Result<Draft, Refusal> {
+        if self.upload.is_none() {
+            self.mirror(target, screened);
+        }
+        let answered = self.serve(target, screened, record).await;
+        if self.upload.is_some() {
+            self.mirror(target, screened);
+        }
+        answered
     }
 
     async fn forward(

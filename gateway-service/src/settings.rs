@@ -18,6 +18,8 @@ pub struct OwnSettings {
     pub limits: LimitSettings,
     /// Answers that are kept.
     pub cache: CacheSettings,
+    /// Copies of requests.
+    pub mirror: MirrorSettings,
     /// The HTTPS listener.
     pub tls: TlsSettings,
     /// Proxies in front of this one.
@@ -84,6 +86,14 @@ pub struct LimitSettings {
 pub struct CacheSettings {
     /// What all of them together may take, in bytes.
     pub max_bytes: u64,
+}
+
+/// Copies of requests, for routes that ask for them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MirrorSettings {
+    /// Copies that are under way at a time; a request beyond them is not copied.
+    pub max_in_flight: usize,
 }
 
 /// The HTTPS listener.

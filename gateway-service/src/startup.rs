@@ -17,7 +17,7 @@ use routing::cors::CorsPolicy;
 
 use crate::cache::Shelf;
 use crate::directory::{AddressGuard, Directory, Loopback, Policies};
-use crate::dispatch::{Gateway, Limits};
+use crate::dispatch::{Gateway, Limits, Mirrors};
 use crate::docs::{Library, keep};
 use crate::edge::auth::Gatekeeper;
 use crate::edge::cors::Cors;
@@ -159,6 +159,7 @@ fn gateway(
         answers: AnswerCache::default(),
         shelf: Shelf::new(own.cache.max_bytes),
         clock: Clock::system(),
+        mirrors: Mirrors::new(own.mirror.max_in_flight),
         load: Bulkhead::try_new(BulkheadParams {
             max_concurrent: own.resilience.max_in_flight,
             max_waiting: 0,

@@ -194,6 +194,21 @@ pub struct FallbackIn {
     pub service: Option<String>,
 }
 
+/// Which requests are copied to another service.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct MirrorIn {
+    /// The service.
+    pub service: String,
+    /// So many of a hundred requests; all when it is not said.
+    #[serde(default = "all")]
+    pub percent: u32,
+}
+
+const fn all() -> u32 {
+    100
+}
+
 /// How answers are kept for others who ask the same.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -336,6 +351,9 @@ pub struct RouteIn {
     /// What is answered in place of a service that cannot be asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fallback: Option<FallbackIn>,
+    /// Requests are copied to another service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<MirrorIn>,
     /// Answers are kept for others who ask the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheIn>,

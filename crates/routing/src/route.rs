@@ -13,6 +13,7 @@ use crate::cors::CorsPolicy;
 use crate::failure::{BreakerTerms, Fallback, Retries};
 use crate::headers::HeaderEdits;
 use crate::matching::Matcher;
+use crate::mirror::Mirror;
 use crate::path::CanonicalPath;
 use crate::rewrite::{Rewrite, RewriteError};
 
@@ -140,6 +141,8 @@ pub struct Route {
     pub breaker: Option<BreakerTerms>,
     /// What is answered in place of a service that cannot be asked, instead of what the service has.
     pub fallback: Option<Fallback>,
+    /// Which requests are copied, and where to.
+    pub mirror: Option<Mirror>,
     /// How answers are kept; they are not when it is not said.
     pub cache: Option<CachePolicy>,
     /// Whether answers are compressed.

@@ -120,6 +120,11 @@ impl Upload {
         self.kept.borrow().is_some()
     }
 
+    /// All of it, if it has come to its end and could be kept.
+    pub(crate) fn whole(&self) -> Option<Vec<Bytes>> {
+        self.kept.borrow().clone().filter(|_| self.is_finished())
+    }
+
     /// When the last byte passed.
     pub(crate) fn last_activity(&self) -> Instant {
         self.last_activity.get()
@@ -147,6 +152,8 @@ impl Upload {
 /// The body as the client connection to the service reads it.
 pub(crate) struct RequestBody {
     upload: Option<Rc<Upload>>,
+    /// A body of its own, without an upload; the last part first.
+    copied: Vec<Bytes>,
     /// How much of the body this attempt has been given.
     parts: usize,
     bytes: u64,
@@ -157,9 +164,19 @@ impl RequestBody {
     pub(crate) fn new(upload: Option<Rc<Upload>>) -> Self {
         Self {
             upload,
+            copied: Vec::new(),
             parts: 0,
             bytes: 0,
             idle: None,
+        }
+    }
+
+    /// A body that has been read already.
+    pub(super) fn copied(mut parts: Vec<Bytes>) -> Self {
+        parts.reverse();
+        Self {
+            copied: parts,
+            ..Self::new(None)
         }
     }
 
@@ -192,7 +209,8 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UploadFault>>> {
         let Some(upload) = self.upload.clone() else {
-            return Poll::Ready(None);
+            let part = self.copied.pop();
+            return Poll::Ready(part.map(|part| Ok(Frame::data(part))));
         };
         if let Some(part) = self.replayed(&upload) {
             return Poll::Ready(Some(Ok(Frame::data(part))));
@@ -215,14 +233,18 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.upload
-            .as_ref()
-            .is_none_or(|upload| upload.is_finished() && self.bytes == upload.received.get())
+        match &self.upload {
+            None => self.copied.is_empty(),
+            Some(upload) => upload.is_finished() && self.bytes == upload.received.get(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.upload {
-            None => SizeHint::with_exact(0),
+            None => {
+                let left = self.copied.iter().map(|part| part.len() as u64);
+                SizeHint::with_exact(left.sum())
+            }
             Some(upload) => match upload.length {
                 Some(length) => SizeHint::with_exact(length.saturating_sub(self.bytes)),
                 None => SizeHint::default(),

@@ -125,6 +125,31 @@ impl Upstreams {
         }
     }
 
+    /// Sends a request whose answer does not matter, over a kept connection if one works: it is not
+    /// repeated.
+    pub(super) async fn send_once(
+        &self,
+        instance: &Instance,
+        mut request: http::Request<RequestBody>,
+    ) -> Result<Exchange, SendError> {
+        while let Some(connection) = self.pool.take(instance.address().authority()) {
+            match self.attempt(instance, connection, request).await {
+                Attempt::Answered(exchange) => return Ok(*exchange),
+                Attempt::Unsent(unsent) => request = *unsent,
+                Attempt::Failed(error) => return Err(failure(error)),
+            }
+        }
+        let connection = Connection::open(instance, self.connect_timeout).await;
+        let connection = connection.map_err(SendError::Unreachable)?;
+        match self.attempt(instance, connection, request).await {
+            Attempt::Answered(exchange) => Ok(*exchange),
+            Attempt::Unsent(_) => Err(SendError::Unreachable(ConnectError::Refused(
+                std::io::ErrorKind::ConnectionReset.into(),
+            ))),
+            Attempt::Failed(error) => Err(failure(error)),
+        }
+    }
+
     async fn exchange(
         &self,
         trial: Trial<'_>,

@@ -24,6 +24,7 @@ mod gateway;
 mod headers;
 mod limits;
 mod messages;
+mod mirrors;
 mod own;
 mod paths;
 mod pool;

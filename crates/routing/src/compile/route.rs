@@ -16,6 +16,7 @@ use crate::headers::HeaderEdits;
 use crate::host::HostPattern;
 use crate::is_internal;
 use crate::matching::{Matcher, PathMatch, Template, ValueMatch, whole_regex};
+use crate::mirror::Mirror;
 use crate::path::CanonicalPath;
 use crate::rewrite::{Part, Rewrite, parts};
 use crate::route::{Auth, AuthMode, Backend, CorsChoice, HostHeader, Route};
@@ -45,7 +46,7 @@ impl Compiler<'_, '_> {
         let access = self.access();
         let rate_limits = self.rate_limits();
         let cors = self.cors();
-        let cache = self.cache();
+        let (cache, mirror) = (self.cache(), self.mirror());
         let (retries, breaker, fallback) = self.failures();
         let (header_timeout, idle_timeout) = self.timeouts();
         let methods = self.methods();
@@ -72,6 +73,7 @@ impl Compiler<'_, '_> {
             retries,
             breaker,
             fallback,
+            mirror,
             cache,
             compress: input.compress,
             websocket: input.websocket,
@@ -404,6 +406,23 @@ impl Compiler<'_, '_> {
             self.fault(&format!("cache.{field}"), message);
         });
         Some(policy)
+    }
+
+    fn mirror(&mut self) -> Option<Mirror> {
+        let input = self.input.mirror.as_ref()?;
+        if !(1..=100).contains(&input.percent) {
+            self.fault("mirror.percent", "must be from 1 to 100");
+        }
+        let service = self.names.service(&input.service);
+        if service.is_none() {
+            let message = format!("there is no service `{}`", input.service);
+            self.fault("mirror.service", message);
+        }
+        Some(Mirror {
+            service: service?,
+            percent: input.percent,
+            turns: AtomicU32::new(0),
+        })
     }
 
     fn failures(&mut self) -> (Option<Retries>, Option<BreakerTerms>, Option<Fallback>) {

@@ -47,7 +47,7 @@ fn text_that_is_no_toml_and_unknown_keys_are_found_by_line() {
 }
 
 /// Keys of a route, and what is said about them.
-const REFUSED: [(&str, &str); 55] = [
+const REFUSED: [(&str, &str); 58] = [
     ("prefix = \"/internal/x\"", "never routed"),
     ("exact = \"/internal\"", "never routed"),
     ("prefix = \"/api/\"", "must not end with a slash"),
@@ -156,6 +156,15 @@ const REFUSED: [(&str, &str); 55] = [
         "cache.vary[1]: must be a header name",
     ),
     ("prefix = \"/a\", cache = true", "invalid type"),
+    (
+        "prefix = \"/a\", mirror = {service = \"nobody\"}",
+        "mirror.service: there is no service `nobody`",
+    ),
+    (
+        "prefix = \"/a\", mirror = {service = \"user\", percent = 101}",
+        "mirror.percent: must be from 1 to 100",
+    ),
+    ("prefix = \"/a\", mirror = {percent = 1}", "missing field"),
     (
         "prefix = \"/a\", retries = {attempts = 0}",
         "retries.attempts: must be from 1 to 10",
