@@ -63,8 +63,8 @@ fn a_kong_file_becomes_a_file_that_passes_and_the_rest_is_told() {
         "{err}"
     );
     assert_eq!(run(&["check", &output]).0, 0);
-    let written = std::fs::read_to_string(&output).unwrap();
-    assert!(written.contains("attempts = 4"), "{written}");
+    let converted = std::fs::read_to_string(&output).unwrap();
+    assert!(converted.contains("attempts = 4"), "{converted}");
     let (code, out, _) = run(&["import", &kong]);
     assert_eq!(code, 0);
     assert_eq!(out, std::fs::read_to_string(&output).unwrap());
