@@ -48,6 +48,32 @@ async fn an_access_token_has_exactly_the_agreed_claims() {
 }
 
 #[tokio::test]
+async fn roles_that_change_while_a_login_waits_for_its_hash_are_in_its_token() {
+    let slow = [
+        ("USER__HASHING__PARALLEL", "1"),
+        ("USER__HASHING__PASSES", "40"),
+    ];
+    let app = TestApp::start_with(&slow).await;
+    let owner = app.owner().await;
+    let user = app.make_user("kim@maru.local", &["crew"], &[]).await;
+    let before = app.log_in(OWNER, OWNER_PASSWORD);
+    let log_in = app.log_in("kim@maru.local", PASSWORD);
+    let change = async {
+        // By then the login, which was sent before, has read the account and stands in line.
+        owner.get("/api/auth/me").await.expect(200);
+        let change = json!({"roles": ["kiosk"]});
+        app.patch(&owner, &user, change).await.expect(200);
+    };
+    let (before, tokens, ()) = tokio::join!(before, log_in, change);
+    before.expect(200);
+    let claims = claims_of(text(&tokens.expect(200), "access_token"));
+    assert_eq!(
+        (&claims["ver"], &claims["roles"]),
+        (&json!(2), &json!(["kiosk"]))
+    );
+}
+
+#[tokio::test]
 async fn the_email_is_taken_in_any_case() {
     let app = TestApp::start().await;
     let _tokens = app

@@ -7,17 +7,20 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use futures_util::future::join_all;
 use reqwest::StatusCode;
+use tokio::process::Command;
 
-use crate::server::{OWNER, PASSWORD, Server, cpu_seconds_of};
+use crate::server::{OWNER, PASSWORD, Server};
 use crate::{Row, hashes};
 
 /// Turns of `argon2` alone and of logins.
 const ROUNDS: usize = 5;
-const ROUND: Duration = Duration::from_secs(4);
+const ROUND: Duration = Duration::from_secs(6);
 const CLIENTS: usize = 8;
 const AT_ONCE: usize = 500;
 const TIMED: usize = 500;
 const SESSIONS: usize = 10_000;
+/// What wrk sends.
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../bench/login.lua");
 /// What one hash at OWASP's floor takes.
 const HASH_MIB: f64 = 19.0;
 
@@ -43,17 +46,16 @@ pub(crate) async fn measure(program: &str) -> anyhow::Result<Vec<Row>> {
 
 async fn throughput(server: &Arc<Server>) -> anyhow::Result<Vec<Row>> {
     let (mut alone, mut logins) = (Vec::new(), Vec::new());
-    let (mut of_service, mut of_clients) = (Vec::new(), Vec::new());
+    let mut of_login = Vec::new();
     for _ in 0..ROUNDS {
         alone.push(tokio::task::spawn_blocking(|| hashes::per_second(ROUND)).await??);
-        let before = (server.cpu_seconds()?, cpu_seconds_of("self")?);
+        let before = server.cpu_seconds()?;
         let (per_second, number) = logins_per_second(server).await?;
         logins.push(per_second);
-        of_service.push(1_000.0 * (server.cpu_seconds()? - before.0) / number);
-        of_clients.push(1_000.0 * (cpu_seconds_of("self")? - before.1) / number);
+        of_login.push(1_000.0 * (server.cpu_seconds()? - before) / number);
     }
     let (alone, logins) = (median(&mut alone)?, median(&mut logins)?);
-    let (of_service, of_clients) = (median(&mut of_service)?, median(&mut of_clients)?);
+    let of_login = median(&mut of_login)?;
     let processors = f64::from(u32::try_from(std::thread::available_parallelism()?.get())?);
     let of_hash = 1_000.0 * processors / alone;
     let ratio = 100.0 * logins / alone;
@@ -66,32 +68,36 @@ async fn throughput(server: &Arc<Server>) -> anyhow::Result<Vec<Row>> {
         ),
         // The clients run on the same processors, which argon2 alone has to itself.
         Row::new(
-            "processor time: a hash alone; a login + its client",
+            "processor time: a hash alone; a login",
             "",
-            format!("{of_hash:.1}; {of_service:.1} + {of_clients:.1} ms"),
+            format!("{of_hash:.2}; {of_login:.2} ms"),
             true,
         ),
     ])
 }
 
-/// How many per second, and how many.
-async fn logins_per_second(server: &Arc<Server>) -> anyhow::Result<(f64, f64)> {
-    let (done, started) = (Arc::new(AtomicU32::new(0)), Instant::now());
-    let clients = (0..CLIENTS).map(|_| {
-        let (server, done) = (Arc::clone(server), Arc::clone(&done));
-        tokio::spawn(async move {
-            while started.elapsed() < ROUND {
-                server.log_in(OWNER, PASSWORD).await?.error_for_status()?;
-                done.fetch_add(1, Ordering::Relaxed);
-            }
-            anyhow::Ok(())
-        })
-    });
-    for client in join_all(clients).await {
-        client??;
-    }
-    let number = f64::from(done.load(Ordering::Relaxed));
-    Ok((number / started.elapsed().as_secs_f64(), number))
+/// How many per second, and how many, of clients that sign in again and again: wrk, which leaves the
+/// processors to the service.
+async fn logins_per_second(server: &Server) -> anyhow::Result<(f64, f64)> {
+    let output = Command::new("wrk")
+        .arg(format!("-c{CLIENTS}"))
+        .arg(format!("-d{}s", ROUND.as_secs()))
+        .args(["-t1", "--timeout", "10s", "-s", SCRIPT])
+        .arg(server.login_address())
+        .envs([("EMAIL", OWNER), ("PASSWORD", PASSWORD)])
+        .output()
+        .await
+        .context("wrk cannot be started")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let result = text.lines().find_map(|line| line.strip_prefix("RESULT "));
+    let numbers: Result<Vec<f64>, _> = result
+        .context("wrk told no result")?
+        .split(' ')
+        .map(str::parse)
+        .collect();
+    let [logins, refused, seconds] = numbers?.try_into().ok().context("three numbers")?;
+    anyhow::ensure!(refused == 0.0, "{refused} logins were refused");
+    Ok((logins / seconds, logins))
 }
 
 /// Wrong passwords of a known and of unknown accounts, in turns.

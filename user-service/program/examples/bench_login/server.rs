@@ -29,6 +29,8 @@ impl Server {
         let child = Command::new(program)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            // As `maru up` and the image start it.
+            .env("MALLOC_TRIM_THRESHOLD_", "131072")
             .env("MARU_DATA", data.path())
             .env("DATABASE_URL", database)
             .env("MARU_OWNER_PASSWORD", PASSWORD)
@@ -73,7 +75,7 @@ impl Server {
         password: &str,
     ) -> anyhow::Result<reqwest::Response> {
         let body = json!({"email": email, "password": password});
-        let request = self.http.post(format!("{}/api/auth/login", self.url));
+        let request = self.http.post(self.login_address());
         Ok(request.json(&body).send().await?)
     }
 
@@ -91,9 +93,21 @@ impl Server {
         Ok(())
     }
 
-    /// Processor time spent so far, in seconds.
+    /// Where somebody signs in.
+    pub(crate) fn login_address(&self) -> String {
+        format!("{}/api/auth/login", self.url)
+    }
+
+    /// Processor time spent so far, in seconds: `utime` and `stime` of `proc_pid_stat(5)`, in ticks.
     pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
-        cpu_seconds_of(&self.child.id().to_string())
+        /// As every Linux on the processors of today counts them (`getconf CLK_TCK`).
+        const TICKS_PER_SECOND: f64 = 100.0;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // The name, in parentheses, may hold blanks.
+        let (_name, rest) = stat.rsplit_once(')').context("no stat of a process")?;
+        let times = rest.split_whitespace().skip(11).take(2);
+        let ticks: Result<f64, _> = times.map(str::parse::<f64>).sum();
+        Ok(ticks? / TICKS_PER_SECOND)
     }
 
     /// Resident memory, in MiB.
@@ -104,18 +118,6 @@ impl Server {
         let kib: f64 = kib.context("no VmRSS: user-service has ended")?.parse()?;
         Ok(kib / 1_024.0)
     }
-}
-
-/// Processor time of a process, in seconds: `utime` and `stime` of `proc_pid_stat(5)`, in ticks.
-pub(crate) fn cpu_seconds_of(process: &str) -> anyhow::Result<f64> {
-    /// As every Linux on the processors of today counts them (`getconf CLK_TCK`).
-    const TICKS_PER_SECOND: f64 = 100.0;
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // The name, in parentheses, may hold blanks.
-    let (_name, rest) = stat.rsplit_once(')').context("no stat of a process")?;
-    let times = rest.split_whitespace().skip(11).take(2);
-    let ticks: Result<f64, _> = times.map(str::parse::<f64>).sum();
-    Ok(ticks? / TICKS_PER_SECOND)
 }
 
 impl Drop for Server {
