@@ -15,6 +15,7 @@ use futures_util::Stream;
 
 use crate::cache::Tee;
 use crate::edge::compress::Compressed;
+use crate::edge::turns::Turn;
 use crate::proxy::{Download, Truncated, Tunnel, Upload};
 use crate::record::Record;
 
@@ -34,8 +35,6 @@ pub(crate) enum Content {
     Compressed(Box<Compressed>),
     /// What a service sends after it has switched protocols.
     Tunnel(Box<Tunnel>),
-    /// None: the connection is dropped instead.
-    Dropped,
     /// Made here bit by bit, until it ends.
     Events(Pin<Box<dyn Stream<Item = Bytes>>>),
 }
@@ -48,7 +47,6 @@ impl Content {
     ) -> Poll<Option<Result<Bytes, Truncated>>> {
         match self {
             Self::Empty | Self::Announced(_) => Poll::Ready(None),
-            Self::Dropped => Poll::Ready(Some(Err(Truncated::Unwanted))),
             Self::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Bytes(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
             Self::Download(body) => body.poll_part(cx),
@@ -129,19 +127,25 @@ pub(crate) struct AnswerBody {
 }
 
 /// Held until the answer has ended, so that the server closes the connection when the request was not
-/// read to its end.
+/// read to its end, and gets to see the next request only then.
 #[derive(Default)]
 pub(crate) struct Unread {
     _upload: Option<Rc<Upload>>,
     /// What follows a handshake that was refused.
     _stream: Option<Payload>,
+    _turn: Option<Turn>,
 }
 
 impl Unread {
-    pub(crate) const fn new(upload: Option<Rc<Upload>>, stream: Option<Payload>) -> Self {
+    pub(crate) const fn new(
+        upload: Option<Rc<Upload>>,
+        stream: Option<Payload>,
+        turn: Option<Turn>,
+    ) -> Self {
         Self {
             _upload: upload,
             _stream: stream,
+            _turn: turn,
         }
     }
 }
@@ -178,9 +182,7 @@ impl MessageBody for AnswerBody {
             Content::Empty => BodySize::None,
             Content::Announced(length) => BodySize::Sized(*length),
             Content::Bytes(bytes) => BodySize::Sized(bytes.len() as u64),
-            Content::Tunnel(_) | Content::Compressed(_) | Content::Teed(_) | Content::Dropped => {
-                BodySize::Stream
-            }
+            Content::Tunnel(_) | Content::Compressed(_) | Content::Teed(_) => BodySize::Stream,
             Content::Download(body) => body.length().map_or(BodySize::Stream, BodySize::Sized),
             Content::Events(_) => BodySize::Stream,
         }

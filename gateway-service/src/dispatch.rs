@@ -27,7 +27,6 @@ use crate::cache::Shelf;
 use crate::directory::{Directory, Fallback, Policy, Service};
 use crate::edge::auth::{Caller, Gatekeeper};
 use crate::edge::compress::compress;
-use crate::edge::connection;
 use crate::edge::ending::Ending;
 use crate::edge::gate::Gate;
 use crate::edge::limit::Told;
@@ -35,6 +34,7 @@ use crate::edge::peers::{Forwarded, TrustedPeers};
 use crate::edge::screen::{
     Screened, asks_for_websocket, bad_path, check_target, refused_method, screen,
 };
+use crate::edge::turns::Turn;
 use crate::fallback::{AnswerCache, fixed};
 use crate::local::{Local, LocalState};
 use crate::proxy::{
@@ -102,19 +102,15 @@ pub(crate) async fn handle(
     request: HttpRequest,
     payload: web::Payload,
 ) -> HttpResponse<AnswerBody> {
+    let turn = Turn::of(&request);
     let context = RequestContext::from_headers(request.headers());
     let mut record = Record::start(request.method(), context.request_id.clone());
     let Some(worker) = request.app_data::<Rc<Worker>>() else {
         // The server registers it for every worker.
         let draft =
             HttpResponse::with_body(StatusCode::INTERNAL_SERVER_ERROR, Content::Announced(0));
-        return AnswerBody::attach(draft, record, Unread::default());
+        return AnswerBody::attach(draft, record, Unread::new(None, None, turn));
     };
-    if connection::is_over(&request) {
-        connection::farewell().await;
-        let draft = HttpResponse::with_body(StatusCode::BAD_REQUEST, Content::Dropped);
-        return AnswerBody::attach(draft, record, Unread::default());
-    }
     let snapshot = worker.gateway.routes.current();
     let mut ending = Ending {
         cors: Arc::clone(snapshot.default_cors()),
@@ -147,8 +143,8 @@ pub(crate) async fn handle(
         draft.headers_mut().insert(name, value);
     }
     ending.finish(&request, &mut draft);
-    connection::finish(&request, &mut draft);
-    AnswerBody::attach(draft, record, Unread::new(upload, stream.take()))
+    Turn::finish(turn.as_ref(), &request, &mut draft);
+    AnswerBody::attach(draft, record, Unread::new(upload, stream.take(), turn))
 }
 
 /// One request.

@@ -4,7 +4,6 @@
 
 pub(crate) mod auth;
 pub(crate) mod compress;
-pub(crate) mod connection;
 pub(crate) mod cors;
 pub(crate) mod ending;
 pub(crate) mod gate;
@@ -12,3 +11,4 @@ pub(crate) mod host;
 pub(crate) mod limit;
 pub(crate) mod peers;
 pub(crate) mod screen;
+pub(crate) mod turns;

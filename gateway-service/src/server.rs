@@ -2,20 +2,31 @@
 //! others, and every byte of a path.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
-use actix_web::{App, HttpServer, web};
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, Protocol};
+use actix_server::GracefulShutdownSignal;
+use actix_service::{
+    IntoServiceFactory as _, ServiceFactory, ServiceFactoryExt as _, fn_service, map_config,
+};
+use actix_tls::accept::TlsError;
+use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
+use actix_web::dev::{AppConfig, Server, ServerHandle};
+use actix_web::{App, web};
 use common::settings::ServerSettings;
 use common::shutdown::Shutdown;
 use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::dispatch::{Gateway, Worker, handle};
-use crate::edge::connection;
+use crate::edge::peers::Scheme;
+use crate::edge::turns::Turns;
 use crate::proxy::Upstreams;
 use crate::settings::{LimitSettings, UpstreamSettings, millis};
 
@@ -59,45 +70,35 @@ pub(crate) fn start(parts: ServerParts) -> io::Result<RunningServer> {
         stopping,
         secure,
     } = parts;
-    let server = HttpServer::new(move || {
-        let worker = Rc::new(Worker {
-            gateway: Arc::clone(&gateway),
-            upstreams: Upstreams::start(&upstream),
-        });
-        App::new().app_data(worker).default_service(web::to(handle))
-    })
-    .on_connect(connection::begin)
-    .workers(settings.workers)
-    .max_connections(limits.max_connections)
-    .backlog(BACKLOG)
-    .keep_alive(Duration::from_secs(limits.keep_alive_seconds))
-    .client_request_timeout(millis(limits.head_timeout_ms))
-    .client_disconnect_timeout(LINGER_TIMEOUT)
-    // A client that closes its half has gone: its request must not go on behind its back.
-    .h1_allow_half_closed(false)
-    .tcp_nodelay(true)
-    .shutdown_timeout(settings.shutdown_grace_ms.div_ceil(1_000))
-    .disable_signals();
-
-    let host = settings.host.trim_start_matches('[').trim_end_matches(']');
-    let port = settings.port;
-    let server = server.bind((host, port)).map_err(|error| {
-        io::Error::new(error.kind(), format!("{}:{port}: {error}", settings.host))
-    })?;
-    let server = match secure {
-        None => server,
-        Some((port, config)) => server
-            .bind_rustls_0_23((host, port), config)
-            .map_err(|error| {
-                io::Error::new(error.kind(), format!("{}:{port}: {error}", settings.host))
-            })?,
+    let listening = Listening {
+        upstream,
+        limits,
+        gateway,
     };
-    let addresses = server.addrs_with_scheme();
-    let secure = addresses.iter().find(|(_, scheme)| *scheme == "https");
-    let secure_address = secure.map(|(address, _)| *address);
-    let address = server.addrs().first().copied();
+    let mut builder = Server::build()
+        .workers(settings.workers)
+        .max_concurrent_connections(listening.limits.max_connections)
+        .shutdown_timeout(settings.shutdown_grace_ms.div_ceil(1_000))
+        .disable_signals();
+    let signal = builder.graceful_shutdown_signal();
+    let mut address = None;
+    for listener in listen(&settings.host, settings.port)? {
+        address = address.or(listener.local_addr().ok());
+        let (listening, signal) = (listening.clone(), signal.clone());
+        builder = builder.listen("http", listener, move || plain(&listening, &signal))?;
+    }
     let address = address.ok_or_else(|| io::Error::other("the server has no address"))?;
-    let server = server.run();
+    let mut secure_address = None;
+    if let Some((port, config)) = secure {
+        for listener in listen(&settings.host, port)? {
+            secure_address = secure_address.or(listener.local_addr().ok());
+            let (listening, signal, config) = (listening.clone(), signal.clone(), config.clone());
+            builder = builder.listen("https", listener, move || {
+                encrypted(&listening, &signal, config.clone())
+            })?;
+        }
+    }
+    let server = builder.run();
     Ok(RunningServer {
         address,
         secure_address,
@@ -105,6 +106,115 @@ pub(crate) fn start(parts: ServerParts) -> io::Result<RunningServer> {
         task: tokio::spawn(server),
         stopping,
     })
+}
+
+/// What every listener of every worker needs.
+#[derive(Clone)]
+struct Listening {
+    upstream: UpstreamSettings,
+    limits: LimitSettings,
+    gateway: Arc<Gateway>,
+}
+
+/// Listeners at every address of a host.
+fn listen(host: &str, port: u16) -> io::Result<Vec<std::net::TcpListener>> {
+    let told = |error: io::Error| io::Error::new(error.kind(), format!("{host}:{port}: {error}"));
+    let name = host.trim_start_matches('[').trim_end_matches(']');
+    let addresses = (name, port).to_socket_addrs().map_err(told)?;
+    let sockets = addresses.map(|address| {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)?.into_std()
+    });
+    let (good, bad): (Vec<_>, Vec<_>) = sockets.partition(Result::is_ok);
+    match bad.into_iter().find_map(Result::err) {
+        Some(error) if good.is_empty() => Err(told(error)),
+        _ => Ok(good.into_iter().flatten().collect()),
+    }
+}
+
+/// What serves connections without TLS: HTTP/1, one request at a time.
+fn plain(
+    listening: &Listening,
+    signal: &GracefulShutdownSignal,
+) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()>
++ use<> {
+    let accept = fn_service(|stream: TcpStream| async move {
+        let peer = set_up(&stream);
+        Ok((Turns::new(stream), Protocol::Http1, peer))
+    });
+    accept.and_then(http(listening, signal, Scheme::Http))
+}
+
+/// What serves connections with TLS: HTTP/2, or HTTP/1 as above.
+fn encrypted(
+    listening: &Listening,
+    signal: &GracefulShutdownSignal,
+    mut config: ServerConfig,
+) -> impl ServiceFactory<
+    TcpStream,
+    Config = (),
+    Response = (),
+    Error = TlsError<io::Error, DispatchError>,
+    InitError = (),
+> + use<> {
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let accept = Acceptor::new(config)
+        .map_init_err(|_never| ())
+        .map_err(TlsError::into_service_error);
+    let choose = |stream: TlsStream<TcpStream>| async move {
+        let (socket, session) = stream.get_ref();
+        let peer = set_up(socket);
+        Ok(match session.alpn_protocol() {
+            Some(b"h2") => (Turns::untouched(stream), Protocol::Http2, peer),
+            _ => (Turns::new(stream), Protocol::Http1, peer),
+        })
+    };
+    let http = http(listening, signal, Scheme::Https).map_err(TlsError::Service);
+    accept.and_then(fn_service(choose)).and_then(http)
+}
+
+fn set_up(stream: &TcpStream) -> Option<SocketAddr> {
+    // Without it an answer in two parts may wait for an acknowledgement; it is not wrong then.
+    let _best_effort = stream.set_nodelay(true);
+    stream.peer_addr().ok()
+}
+
+fn http<T: AsyncRead + AsyncWrite + Unpin + 'static>(
+    listening: &Listening,
+    signal: &GracefulShutdownSignal,
+    scheme: Scheme,
+) -> impl ServiceFactory<
+    (Turns<T>, Protocol, Option<SocketAddr>),
+    Config = (),
+    Response = (),
+    Error = DispatchError,
+    InitError = (),
+> + use<T> {
+    let (limits, signal) = (&listening.limits, signal.clone());
+    let worker = Rc::new(Worker {
+        gateway: Arc::clone(&listening.gateway),
+        upstreams: Upstreams::start(&listening.upstream),
+    });
+    let app = App::new().app_data(worker).app_data(scheme);
+    let app = app.default_service(web::to(handle));
+    let app = map_config(app.into_factory(), |()| AppConfig::default());
+    HttpService::build()
+        .graceful_shutdown_signal(move || {
+            let signal = signal.clone();
+            async move { signal.notified().await }
+        })
+        .keep_alive(Duration::from_secs(limits.keep_alive_seconds))
+        .client_request_timeout(millis(limits.head_timeout_ms))
+        .client_disconnect_timeout(LINGER_TIMEOUT)
+        // A client that closes its half has gone: its request must not go on behind its back.
+        .h1_allow_half_closed(false)
+        .on_connect_ext(|stream: &Turns<T>, connection| stream.begin(connection))
+        .finish(app.map_err(|error| error.error_response()))
 }
 
 impl RunningServer {

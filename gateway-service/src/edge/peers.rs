@@ -11,6 +11,13 @@ pub(crate) const FORWARDED_FOR: &str = "x-forwarded-for";
 pub(crate) const FORWARDED_PROTO: &str = "x-forwarded-proto";
 pub(crate) const FORWARDED_HOST: &str = "x-forwarded-host";
 
+/// How clients come to a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
+}
+
 /// The proxies in front of this one whose word counts.
 #[derive(Clone, Debug)]
 pub(crate) struct TrustedPeers(Vec<IpNet>);
@@ -80,8 +87,10 @@ impl TrustedPeers {
         let proto = match claims.and_then(|headers| single(headers, FORWARDED_PROTO)) {
             Some("https") => "https",
             Some("http") => "http",
-            _ if request.app_config().secure() => "https",
-            _ => "http",
+            _ => match request.app_data::<Scheme>() {
+                Some(Scheme::Https) => "https",
+                Some(Scheme::Http) | None => "http",
+            },
         };
         let host = claims
             .and_then(|headers| single(headers, FORWARDED_HOST))

@@ -20,8 +20,6 @@ pub(crate) enum Truncated {
     Stalled,
     #[error("the answer could not be compressed")]
     Encoding(#[source] std::io::Error),
-    #[error("the connection had its last answer already")]
-    Unwanted,
 }
 
 /// A body that is read from a service's connection.

@@ -20,6 +20,7 @@ mod discovery;
 mod docs;
 mod failures;
 mod framing;
+mod fuzz;
 mod gateway;
 mod headers;
 mod limits;

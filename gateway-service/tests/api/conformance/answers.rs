@@ -179,6 +179,96 @@ async fn rule_22_an_answer_without_a_body_has_none() {
     bench.done();
 }
 
+/// RFC 9112, section 9.3.2: each answer is the one to its own request, whatever comes behind that.
+#[tokio::test]
+async fn rule_22_what_is_sent_ahead_changes_no_answer() {
+    let mut bench = Bench::new(answers).await;
+    let get = |name: &str| ("GET", "1.1", name.to_owned());
+    let head = |name: &str| ("HEAD", "1.1", name.to_owned());
+    let old = |name: &str| ("GET", "1.0", name.to_owned());
+    for row in [
+        vec![get("plain"), head("head")],
+        vec![get("plain"), get("plain"), head("head"), get("plain")],
+        vec![head("head"), get("plain")],
+        vec![head("head"), head("head-chunked"), get("trailers")],
+        vec![get("trailers"), head("head"), get("trailers")],
+        vec![get("204"), head("head"), get("plain")],
+        vec![head("nowhere/404"), get("plain")],
+        vec![get("plain"), old("plain")],
+        vec![get("trailers"), old("trailers")],
+        vec![get("until-close"), old("plain")],
+        vec![get("trailers"), get("plain"), head("head"), old("plain")],
+    ] {
+        let case = format!("{row:?}");
+        let place = |name: &str| match name.strip_prefix("nowhere/") {
+            Some(_) => "/nowhere".to_owned(),
+            None => format!("/api/orders/{name}"),
+        };
+        let requests = row.iter().map(|(method, version, name)| {
+            format!("{method} {} HTTP/{version}\r\nHost: x\r\n\r\n", place(name))
+        });
+        let mut client = bench.gateway.connect().await;
+        client.send(requests.collect::<String>()).await;
+        for (method, version, name) in &row {
+            let answer = client.answer(*method == "HEAD").await;
+            let Some(answer) = answer else {
+                bench.check(&case, false, format!("no answer to {method} {name}"));
+                break;
+            };
+            let status = match name.as_str() {
+                "204" => 204,
+                "nowhere/404" => 404,
+                _ => 200,
+            };
+            let body = if *method == "HEAD" || status == 204 {
+                ""
+            } else {
+                "hello"
+            };
+            let found = (answer.status, answer.complete, answer.text());
+            bench.check(&case, found == (status, true, body.to_owned()), found);
+            let coding = answer.head.one("transfer-encoding");
+            let chunked = *version == "1.1" && *method == "GET";
+            let chunked = chunked && matches!(name.as_str(), "trailers" | "until-close");
+            bench.check(&case, coding.is_some() == chunked, coding);
+        }
+    }
+    bench.done();
+}
+
+/// What is wrong behind a good request is answered behind its answer.
+#[tokio::test]
+async fn rule_22_what_is_wrong_behind_a_request_does_not_cost_its_answer() {
+    let mut bench = Bench::new(answers).await;
+    for wrong in [
+        "garbage\r\n\r\n",
+        "GET /api/orders HTTP/1.1\r\nHost : x\r\n\r\n",
+        "POST /api/orders HTTP/1.1\r\nHost: x\r\nContent-Length: +5\r\n\r\nhello",
+        "\0\0\0\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ] {
+        for name in ["plain", "trailers", "until-close"] {
+            let mut client = bench.gateway.connect().await;
+            client
+                .send(format!("{}{wrong}{}", get(name), super::SMUGGLED))
+                .await;
+            let first = client.answer(false).await;
+            let found = first.map(|answer| (answer.status, answer.text()));
+            let holds = found == Some((200, "hello".to_owned()));
+            bench.check(wrong, holds, found);
+            let second = client.answer(false).await.map(|answer| answer.status);
+            bench.check(wrong, matches!(second, Some(400 | 505)), second);
+            let closed = client.is_closed().await;
+            bench.check(wrong, closed, "the connection goes on");
+        }
+    }
+    let smuggled = bench.upstream.seen();
+    let smuggled = smuggled.iter().filter(|seen| name_of(seen) == "smuggled");
+    let count = smuggled.count();
+    bench.check("smuggled", count == 0, count);
+    bench.done();
+}
+
 #[tokio::test]
 async fn rule_24_every_framing_arrives_whole_in_one_the_client_knows() {
     let mut bench = Bench::new(answers).await;

@@ -242,3 +242,22 @@ async fn rule_20_ids_are_checked_and_nothing_is_invented() {
     }
     bench.done();
 }
+
+/// The answers of one worker have nothing to do with each other.
+#[tokio::test]
+async fn rule_16_an_old_client_does_not_cost_others_their_connections() {
+    let mut bench = Bench::new(ok).await;
+    for _ in 0..5 {
+        let old = "GET /api/orders HTTP/1.0\r\n\r\n";
+        let (_, answer) = bench.forwarded(old).await;
+        bench.check(old, answer.status == 200, &answer.head.start);
+        let mut client = bench.gateway.connect().await;
+        for _ in 0..3 {
+            let new = "GET /api/orders HTTP/1.1\r\nHost: x\r\n\r\n";
+            let answer = client.ask(new).await;
+            let told = answer.head.one("connection");
+            bench.check(new, told.is_none(), told);
+        }
+    }
+    bench.done();
+}

@@ -370,6 +370,21 @@ async fn rule_09_only_a_whole_handshake_leaves_http() {
         let request = format!("GET /api/orders HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
         bench.refused(&request, &statuses).await;
     }
+    // Nothing behind a refused one is a request, wherever it seems to begin.
+    for (method, framing) in [
+        ("POST", "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        (
+            "GET",
+            "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        ),
+        ("PUT", "Content-Length: 3\r\n\r\nabc"),
+        ("POST", "Content-Length: 0\r\n\r\n"),
+        ("DELETE", "\r\n"),
+    ] {
+        let request =
+            format!("{method} /api/orders HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n{framing}");
+        bench.refused(&request, &[400]).await;
+    }
     // Other protocols are not offered, and the request is served as if nobody had asked.
     for protocol in ["h2c", "TLS/1.0", "foo"] {
         let request = format!(
