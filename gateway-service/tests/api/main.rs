@@ -37,6 +37,7 @@ mod status;
 mod streaming;
 mod tls;
 mod tokens;
+mod transparency;
 mod upstream;
 mod watch;
 mod websockets;
