@@ -102,6 +102,8 @@ pub(crate) struct Turns<T> {
     ahead: Vec<u8>,
     /// Whether the client has ended its half.
     ended: bool,
+    /// Whether the last answer is on its way as a whole.
+    over: bool,
     /// Whether something of the client's was thrown away: its answer must not be lost with it.
     discarded: bool,
     /// Until when the client's end is awaited, once this side has ended.
@@ -126,6 +128,7 @@ impl<T> Turns<T> {
             talk: Rc::default(),
             ahead: Vec::new(),
             ended: false,
+            over: false,
             discarded: false,
             linger: None,
         }
@@ -139,7 +142,12 @@ impl<T> Turns<T> {
     /// Takes in what the server's side has said.
     fn look(&mut self) {
         let answered = self.talk.answered.replace(false);
-        if self.talk.over.get() && (answered || self.boundary.is_complete()) {
+        if self.talk.over.get() && answered {
+            // Whatever comes now, nobody reads it; for the server the client has gone.
+            self.discarded |= !self.boundary.is_complete();
+            self.boundary.seal();
+            self.over = true;
+        } else if self.talk.over.get() && self.boundary.is_complete() {
             self.boundary.seal();
         } else if answered && self.boundary.is_complete() {
             self.boundary.answered();
@@ -214,6 +222,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Turns<T> {
             this.discarded |= !this.ahead.is_empty();
             this.ahead = Vec::new();
         }
+        if this.over {
+            return Poll::Ready(Ok(()));
+        }
         if this.boundary.is_sealed() || this.boundary.is_complete() {
             return this.poll_ahead(cx);
         }
@@ -282,7 +293,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Turns<T> {
                 Poll::Ready(Ok(())) => this.linger = Some(Box::pin(sleep(LINGER))),
                 other => return other,
             }
-            this.discarded |= !this.ahead.is_empty();
+            this.discarded |= !this.ahead.is_empty() || this.boundary.is_inside();
             this.ahead = Vec::new();
             this.boundary.seal();
         }

@@ -75,6 +75,15 @@ impl Boundary {
         self.phase = Phase::Head;
     }
 
+    /// Whether more of a request is to come, as far as can be seen.
+    pub(super) fn is_inside(&self) -> bool {
+        match self.phase {
+            Phase::Head => !self.head.is_empty(),
+            Phase::Length(_) | Phase::Chunks(_) => true,
+            Phase::Through | Phase::Complete | Phase::Sealed => false,
+        }
+    }
+
     /// Nothing more may be seen.
     pub(super) fn seal(&mut self) {
         self.phase = Phase::Sealed;

@@ -1,6 +1,6 @@
 //! Rules 7, 8, 21, 22, 24, 25, 29, 33 and 45: what comes back.
 
-use super::{Bench, name_of};
+use super::{Bench, Counted, name_of};
 use crate::messages::Framing;
 use crate::upstream::{Reply, Seen};
 
@@ -60,8 +60,7 @@ fn get(name: &str) -> String {
     format!("GET /api/orders/{name} HTTP/1.1\r\nHost: x\r\n\r\n")
 }
 
-#[tokio::test]
-async fn rule_07_a_part_never_looks_like_the_whole() {
+pub(super) async fn rule_07_a_part_never_looks_like_the_whole() -> Counted {
     let mut bench = Bench::new(answers).await;
     for name in ["short", "cut", "torn", "badchunk"] {
         let mut client = bench.gateway.connect().await;
@@ -70,11 +69,10 @@ async fn rule_07_a_part_never_looks_like_the_whole() {
         let looks_whole = answer.is_some_and(|answer| answer.complete && answer.status < 500);
         bench.check(name, !looks_whole, "a part was delivered as the whole");
     }
-    bench.done();
+    bench.done(7)
 }
 
-#[tokio::test]
-async fn rule_08_a_tainted_connection_carries_no_other_request() {
+pub(super) async fn rule_08_a_tainted_connection_carries_no_other_request() -> Counted {
     let mut bench = Bench::new(answers).await;
     for name in [
         "more",
@@ -102,11 +100,10 @@ async fn rule_08_a_tainted_connection_carries_no_other_request() {
             "the connection was used again",
         );
     }
-    bench.done();
+    bench.done(8)
 }
 
-#[tokio::test]
-async fn rule_21_expectations_are_met_or_refused() {
+pub(super) async fn rule_21_expectations_are_met_or_refused() -> Counted {
     let mut bench = Bench::new(answers).await;
     for value in ["200-ok", "100-continued", "x", ""] {
         let request = format!("GET /api/orders HTTP/1.1\r\nHost: x\r\nExpect: {value}\r\n\r\n");
@@ -147,11 +144,10 @@ async fn rule_21_expectations_are_met_or_refused() {
         .forwarded("GET /api/orders/a HTTP/1.0\r\nExpect: 200-ok\r\n\r\n")
         .await;
     bench.check("1.0", answer.status == 200, &answer.head.start);
-    bench.done();
+    bench.done(21)
 }
 
-#[tokio::test]
-async fn rule_22_an_answer_without_a_body_has_none() {
+pub(super) async fn rule_22_an_answer_without_a_body_has_none() -> Counted {
     let mut bench = Bench::new(answers).await;
     let mut client = bench.gateway.connect().await;
     for (method, name, status, length) in [
@@ -176,12 +172,11 @@ async fn rule_22_an_answer_without_a_body_has_none() {
         let next = client.ask(&get("plain")).await;
         bench.check(&request, next.text() == "hello", next.head.start);
     }
-    bench.done();
+    bench.done(22)
 }
 
 /// RFC 9112, section 9.3.2: each answer is the one to its own request, whatever comes behind that.
-#[tokio::test]
-async fn rule_22_what_is_sent_ahead_changes_no_answer() {
+pub(super) async fn rule_22_what_is_sent_ahead_changes_no_answer() -> Counted {
     let mut bench = Bench::new(answers).await;
     let get = |name: &str| ("GET", "1.1", name.to_owned());
     let head = |name: &str| ("HEAD", "1.1", name.to_owned());
@@ -233,12 +228,11 @@ async fn rule_22_what_is_sent_ahead_changes_no_answer() {
             bench.check(&case, coding.is_some() == chunked, coding);
         }
     }
-    bench.done();
+    bench.done(22)
 }
 
 /// What is wrong behind a good request is answered behind its answer.
-#[tokio::test]
-async fn rule_22_what_is_wrong_behind_a_request_does_not_cost_its_answer() {
+pub(super) async fn rule_22_what_is_wrong_behind_a_request_does_not_cost_its_answer() -> Counted {
     let mut bench = Bench::new(answers).await;
     for wrong in [
         "garbage\r\n\r\n",
@@ -266,11 +260,10 @@ async fn rule_22_what_is_wrong_behind_a_request_does_not_cost_its_answer() {
     let smuggled = smuggled.iter().filter(|seen| name_of(seen) == "smuggled");
     let count = smuggled.count();
     bench.check("smuggled", count == 0, count);
-    bench.done();
+    bench.done(22)
 }
 
-#[tokio::test]
-async fn rule_24_every_framing_arrives_whole_in_one_the_client_knows() {
+pub(super) async fn rule_24_every_framing_arrives_whole_in_one_the_client_knows() -> Counted {
     let mut bench = Bench::new(answers).await;
     for (name, framing) in [
         ("plain", Framing::Length(5)),
@@ -298,11 +291,10 @@ async fn rule_24_every_framing_arrives_whole_in_one_the_client_knows() {
         let found = (old.text(), old.head.one("transfer-encoding"));
         bench.check(name, found == ("hello".to_owned(), None), found);
     }
-    bench.done();
+    bench.done(24)
 }
 
-#[tokio::test]
-async fn rule_29_ranges_and_conditions_pass_unchanged() {
+pub(super) async fn rule_29_ranges_and_conditions_pass_unchanged() -> Counted {
     let mut bench = Bench::new(answers).await;
     for (name, status, header) in [
         ("206", 206, Some(("content-range", "bytes 0-4/9"))),
@@ -334,11 +326,10 @@ async fn rule_29_ranges_and_conditions_pass_unchanged() {
             bench.check(field, found.as_deref() == Some(value), found);
         }
     }
-    bench.done();
+    bench.done(29)
 }
 
-#[tokio::test]
-async fn rule_33_what_is_no_answer_is_a_bad_gateway_and_statuses_pass() {
+pub(super) async fn rule_33_what_is_no_answer_is_a_bad_gateway_and_statuses_pass() -> Counted {
     let mut bench = Bench::new(answers).await;
     for name in ["gzip", "101", "garbage", "silence", "lengths"] {
         let answer = bench.gateway.ask(&get(name)).await;
@@ -362,11 +353,10 @@ async fn rule_33_what_is_no_answer_is_a_bad_gateway_and_statuses_pass() {
             found,
         );
     }
-    bench.done();
+    bench.done(33)
 }
 
-#[tokio::test]
-async fn rule_45_the_gateway_alone_says_who_may_read() {
+pub(super) async fn rule_45_the_gateway_alone_says_who_may_read() -> Counted {
     let mut bench = Bench::new(|_| {
         Reply::text("HTTP/1.1 200 OK\r\nvary: accept\r\naccess-control-allow-origin: *\r\naccess-control-allow-credentials: true\r\naccess-control-expose-headers: x\r\ncontent-length: 0\r\n\r\n")
     })
@@ -397,5 +387,5 @@ async fn rule_45_the_gateway_alone_says_who_may_read() {
             .answered_here(&preflight, if allowed { 204 } else { 403 })
             .await;
     }
-    bench.done();
+    bench.done(45)
 }

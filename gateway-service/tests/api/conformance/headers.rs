@@ -1,10 +1,9 @@
 //! Rules 16 to 20: which headers pass, and which are added.
 
-use super::{Bench, ok};
+use super::{Bench, Counted, ok};
 use crate::upstream::Reply;
 
-#[tokio::test]
-async fn rule_16_what_belongs_to_one_connection_ends_there() {
+pub(super) async fn rule_16_what_belongs_to_one_connection_ends_there() -> Counted {
     let mut bench = Bench::new(|_| {
         Reply::text(
             "HTTP/1.1 200 OK\r\nconnection: keep-alive, x-priv, X-Other\r\nx-priv: 1\r\nx-other: 1\r\nkeep-alive: timeout=5\r\n\
@@ -68,11 +67,10 @@ async fn rule_16_what_belongs_to_one_connection_ends_there() {
         let request = format!("GET /api/orders HTTP/1.1\r\nHost: x\r\nConnection: {token}\r\n\r\n");
         bench.refused(&request, &[400]).await;
     }
-    bench.done();
+    bench.done(16)
 }
 
-#[tokio::test]
-async fn rule_17_via_is_written_and_finds_loops() {
+pub(super) async fn rule_17_via_is_written_and_finds_loops() -> Counted {
     let mut bench = Bench::new(ok).await;
     let (seen, answer) = bench
         .forwarded("GET /api/orders HTTP/1.1\r\nHost: x\r\nVia: 1.1 a, 1.0 b\r\n\r\n")
@@ -88,11 +86,10 @@ async fn rule_17_via_is_written_and_finds_loops() {
         let request = format!("GET /api/orders HTTP/1.1\r\nHost: x\r\nVia: {before}{own}\r\n\r\n");
         bench.answered_here(&request, 508).await;
     }
-    bench.done();
+    bench.done(17)
 }
 
-#[tokio::test]
-async fn rule_18_a_client_does_not_say_where_it_is_or_who() {
+pub(super) async fn rule_18_a_client_does_not_say_where_it_is_or_who() -> Counted {
     let mut bench = Bench::new(ok).await;
     for name in [
         "X-Forwarded-For",
@@ -137,11 +134,10 @@ async fn rule_18_a_client_does_not_say_where_it_is_or_who() {
             .count();
         bench.check(name, spoofed == 0, seen.head.headers);
     }
-    bench.done();
+    bench.done(18)
 }
 
-#[tokio::test]
-async fn rule_19_repeated_and_opaque_values_pass_as_they_are() {
+pub(super) async fn rule_19_repeated_and_opaque_values_pass_as_they_are() -> Counted {
     let mut bench = Bench::new(|_| {
         Reply::text("HTTP/1.1 200 OK\r\nset-cookie: a=1, x\r\nset-cookie: b=2\r\nwarning: 1\r\nx-odd: caf\u{e9}\r\nwarning: 2\r\ncontent-length: 0\r\n\r\n")
     })
@@ -178,11 +174,10 @@ async fn rule_19_repeated_and_opaque_values_pass_as_they_are() {
             found,
         );
     }
-    bench.done();
+    bench.done(19)
 }
 
-#[tokio::test]
-async fn rule_20_ids_are_checked_and_nothing_is_invented() {
+pub(super) async fn rule_20_ids_are_checked_and_nothing_is_invented() -> Counted {
     let mut bench = Bench::new(ok).await;
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     for (header, name, kept) in [
@@ -240,12 +235,11 @@ async fn rule_20_ids_are_checked_and_nothing_is_invented() {
             "a server was invented",
         );
     }
-    bench.done();
+    bench.done(20)
 }
 
 /// The answers of one worker have nothing to do with each other.
-#[tokio::test]
-async fn rule_16_an_old_client_does_not_cost_others_their_connections() {
+pub(super) async fn rule_16_an_old_client_does_not_cost_others_their_connections() -> Counted {
     let mut bench = Bench::new(ok).await;
     for _ in 0..5 {
         let old = "GET /api/orders HTTP/1.0\r\n\r\n";
@@ -259,5 +253,5 @@ async fn rule_16_an_old_client_does_not_cost_others_their_connections() {
             bench.check(new, told.is_none(), told);
         }
     }
-    bench.done();
+    bench.done(16)
 }

@@ -2,15 +2,14 @@
 
 use testkit::wait_until;
 
-use super::{Bench, ok};
+use super::{Bench, Counted, ok};
 use crate::messages::Framing;
 
 fn post(headers: &str, body: &str) -> String {
     format!("POST /api/orders HTTP/1.1\r\nHost: x\r\n{headers}\r\n{body}")
 }
 
-#[tokio::test]
-async fn rule_01_a_length_and_a_coding_together_are_refused() {
+pub(super) async fn rule_01_a_length_and_a_coding_together_are_refused() -> Counted {
     let mut bench = Bench::new(ok).await;
     for headers in [
         "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
@@ -26,11 +25,10 @@ async fn rule_01_a_length_and_a_coding_together_are_refused() {
             .refused(&post(headers, "0\r\n\r\n"), &[400, 501])
             .await;
     }
-    bench.done();
+    bench.done(1)
 }
 
-#[tokio::test]
-async fn rule_02_a_length_is_one_number_in_digits() {
+pub(super) async fn rule_02_a_length_is_one_number_in_digits() -> Counted {
     let mut bench = Bench::new(ok).await;
     for value in [
         "5, 5",
@@ -64,11 +62,10 @@ async fn rule_02_a_length_is_one_number_in_digits() {
     ] {
         bench.refused(&post(headers, "hello"), &[400]).await;
     }
-    bench.done();
+    bench.done(2)
 }
 
-#[tokio::test]
-async fn rule_03_the_one_coding_is_chunked_and_in_http_1_1() {
+pub(super) async fn rule_03_the_one_coding_is_chunked_and_in_http_1_1() -> Counted {
     let mut bench = Bench::new(ok).await;
     for value in [
         "gzip",
@@ -106,11 +103,10 @@ async fn rule_03_the_one_coding_is_chunked_and_in_http_1_1() {
         );
         bench.refused(&old, &[400, 501]).await;
     }
-    bench.done();
+    bench.done(3)
 }
 
-#[tokio::test]
-async fn rule_04_a_malformed_chunk_never_completes_a_request() {
+pub(super) async fn rule_04_a_malformed_chunk_never_completes_a_request() -> Counted {
     let mut bench = Bench::new(ok).await;
     for chunks in [
         "\r\n0\r\n\r\n",
@@ -149,11 +145,10 @@ async fn rule_04_a_malformed_chunk_never_completes_a_request() {
         let complete = complete.into_iter().filter(|seen| seen.complete).count();
         bench.check(chunks, complete == 0, "a request was completed");
     }
-    bench.done();
+    bench.done(4)
 }
 
-#[tokio::test]
-async fn rule_05_a_header_line_has_one_reading() {
+pub(super) async fn rule_05_a_header_line_has_one_reading() -> Counted {
     let mut bench = Bench::new(ok).await;
     for line in [
         "Content-Length : 5\r\n",
@@ -193,7 +188,7 @@ async fn rule_05_a_header_line_has_one_reading() {
             .refused(&format!("{start}\r\nHost: x\r\n\r\n"), &[400, 505])
             .await;
     }
-    bench.done();
+    bench.done(5)
 }
 
 /// Method, headers and body as a client sends them; framing and body as a service sees them.
@@ -310,8 +305,7 @@ const FRAMED: [(&str, &str, &str, Framing, &str); 20] = [
     ),
 ];
 
-#[tokio::test]
-async fn rule_06_framing_is_written_anew() {
+pub(super) async fn rule_06_framing_is_written_anew() -> Counted {
     let mut bench = Bench::new(ok).await;
     for (method, headers, body, framing, text) in FRAMED {
         let request = format!("{method} /api/orders HTTP/1.1\r\nHost: x\r\n{headers}\r\n{body}");
@@ -325,11 +319,10 @@ async fn rule_06_framing_is_written_anew() {
         let trailer = seen.head.one("x-sum");
         bench.check(&request, trailer.is_none(), "a trailer became a header");
     }
-    bench.done();
+    bench.done(6)
 }
 
-#[tokio::test]
-async fn rule_09_only_a_whole_handshake_leaves_http() {
+pub(super) async fn rule_09_only_a_whole_handshake_leaves_http() -> Counted {
     let routes = "routes = [{prefix = \"/api/orders\", service = \"order\", websocket = true}]";
     let mut bench = Bench::routing(routes, ok).await;
     let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
@@ -398,12 +391,11 @@ async fn rule_09_only_a_whole_handshake_leaves_http() {
             "the protocol was passed on",
         );
     }
-    bench.done();
+    bench.done(9)
 }
 
 /// RFC 9112, section 9.6.
-#[tokio::test]
-async fn rule_10_nothing_is_served_behind_the_last_answer_of_a_connection() {
+pub(super) async fn rule_10_nothing_is_served_behind_the_last_answer_of_a_connection() -> Counted {
     let mut bench = Bench::new(ok).await;
     for request in [
         "GET /api/orders HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
@@ -425,11 +417,10 @@ async fn rule_10_nothing_is_served_behind_the_last_answer_of_a_connection() {
         let seen = bench.upstream.seen().len() - before;
         bench.check(request, seen == 1, format!("{seen} requests were served"));
     }
-    bench.done();
+    bench.done(10)
 }
 
-#[tokio::test]
-async fn requests_that_are_sent_ahead_are_answered_in_their_order() {
+pub(super) async fn rule_22_requests_that_are_sent_ahead_are_answered_in_their_order() -> Counted {
     let mut bench = Bench::new(|seen| crate::upstream::Reply::ok(&super::name_of(seen))).await;
     let all = (0..12).map(|number| {
         format!("POST /api/orders/{number} HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
@@ -442,11 +433,10 @@ async fn requests_that_are_sent_ahead_are_answered_in_their_order() {
         let holds = found == Some((200, number.to_string()));
         bench.check(&number.to_string(), holds, found);
     }
-    bench.done();
+    bench.done(22)
 }
 
-#[tokio::test]
-async fn rule_10_heads_targets_and_bodies_have_limits() {
+pub(super) async fn rule_10_heads_targets_and_bodies_have_limits() -> Counted {
     let mut bench = Bench::new(ok).await;
     let many = "X: y\r\n".repeat(120);
     let long = format!("X: {}\r\n", "y".repeat(200_000));
@@ -473,5 +463,5 @@ async fn rule_10_heads_targets_and_bodies_have_limits() {
     ] {
         bench.answered_here(&request, status).await;
     }
-    bench.done();
+    bench.done(10)
 }

@@ -1,9 +1,8 @@
 //! Rules 11 to 14: whom and what a request is for.
 
-use super::{Bench, ok};
+use super::{Bench, Counted, ok};
 
-#[tokio::test]
-async fn rule_11_there_is_one_host_and_it_is_one() {
+pub(super) async fn rule_11_there_is_one_host_and_it_is_one() -> Counted {
     let mut bench = Bench::new(ok).await;
     for headers in [
         "",
@@ -50,11 +49,10 @@ async fn rule_11_there_is_one_host_and_it_is_one() {
         let told = seen.head.one("x-forwarded-host");
         bench.check(&request, told.as_deref() == Some(host), told);
     }
-    bench.done();
+    bench.done(11)
 }
 
-#[tokio::test]
-async fn rule_12_every_form_of_a_target_has_its_answer() {
+pub(super) async fn rule_12_every_form_of_a_target_has_its_answer() -> Counted {
     let mut bench = Bench::new(ok).await;
     for (target, host) in [
         ("http://shop.example/api/orders?a=b", "shop.example"),
@@ -91,7 +89,7 @@ async fn rule_12_every_form_of_a_target_has_its_answer() {
     ] {
         bench.refused(request, &[400, 405]).await;
     }
-    bench.done();
+    bench.done(12)
 }
 
 /// Paths that two programs could read in two ways.
@@ -132,8 +130,7 @@ const AMBIGUOUS_PATHS: [&str; 34] = [
     "/api/orders/%u002e",
 ];
 
-#[tokio::test]
-async fn rule_13_a_path_has_one_reading_for_all() {
+pub(super) async fn rule_13_a_path_has_one_reading_for_all() -> Counted {
     let mut bench = Bench::new(ok).await;
     for path in AMBIGUOUS_PATHS {
         bench
@@ -187,11 +184,10 @@ async fn rule_13_a_path_has_one_reading_for_all() {
         let request = format!("GET /api/orders?a={byte} HTTP/1.1\r\nHost: x\r\n\r\n");
         bench.refused(&request, &[400]).await;
     }
-    bench.done();
+    bench.done(13)
 }
 
-#[tokio::test]
-async fn rule_14_a_prefix_is_left_out_at_a_segment() {
+pub(super) async fn rule_14_a_prefix_is_left_out_at_a_segment() -> Counted {
     let routes = "routes = [{prefix = \"/v2\", service = \"order\", strip_path = true}, {prefix = \"/old\", service = \"order\", rewrite = \"/new\"}]";
     let mut bench = Bench::routing(routes, |_| {
         crate::upstream::Reply::text("HTTP/1.1 302 Found\r\nlocation: /x\r\nset-cookie: a=b; Path=/x\r\ncontent-length: 0\r\n\r\n")
@@ -223,5 +219,5 @@ async fn rule_14_a_prefix_is_left_out_at_a_segment() {
             .answered_here(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"), 404)
             .await;
     }
-    bench.done();
+    bench.done(14)
 }
