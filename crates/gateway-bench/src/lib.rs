@@ -7,6 +7,7 @@
 )]
 
 pub mod fuzz;
+pub mod load;
 pub mod process;
 pub mod recorder;
 pub mod rng;

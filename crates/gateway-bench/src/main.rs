@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use gateway_bench::load::{self, Row, Size};
 use gateway_bench::{fuzz, transparency};
 
 #[tokio::main]
@@ -19,6 +20,12 @@ async fn main() -> anyhow::Result<ExitCode> {
     let good = match command.as_str() {
         "fuzz" => run_fuzz(program, &rest).await?,
         "transparency" => run_transparency(program, &rest).await?,
+        "latency" => show(load::latency(&program, size(&rest)).await?),
+        "idle" => show(load::idle(&program, size(&rest)).await?),
+        "sockets" => show(load::sockets(&program, size(&rest)).await?),
+        "stop" => show(load::stop(&program, size(&rest)).await?),
+        "bodies" => show(load::bodies(&program, size(&rest)).await?),
+        "slow" => show(load::slow(&program, size(&rest)).await?),
         other => anyhow::bail!("there is no scenario {other}"),
     };
     Ok(if good {
@@ -26,6 +33,22 @@ async fn main() -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+fn size(arguments: &[String]) -> Size {
+    match arguments.first().map(String::as_str) {
+        Some("short") => Size::Short,
+        _ => Size::Full,
+    }
+}
+
+/// Prints a table; whether all goals were met.
+fn show(rows: Vec<Row>) -> bool {
+    for row in &rows {
+        let mark = if row.is_met { "" } else { "  MISSED" };
+        println!("{:<74} {:>9} {:>14}{mark}", row.what, row.goal, row.result);
+    }
+    rows.iter().all(|row| row.is_met)
 }
 
 /// The number at this place, in decimal.

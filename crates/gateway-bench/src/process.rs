@@ -125,6 +125,14 @@ impl Gateway {
         Ok(kib.context("no VmRSS: the gateway has ended")?.parse()?)
     }
 
+    /// How many files and sockets it has open.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn open_files(&self) -> anyhow::Result<usize> {
+        Ok(std::fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
+    }
+
     /// Gives it a signal.
     ///
     /// # Errors
