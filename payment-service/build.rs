@@ -1,5 +1,7 @@
-//! Embedded migrations are read at compile time; a changed folder must compile again.
+//! Embedded migrations are read at compile time; a changed folder must compile again. Tells the linker
+//! how the program is to be put together.
 
 fn main() {
+    linker::pack_relocations();
     println!("cargo:rerun-if-changed=../migrations/payment");
 }

@@ -1,0 +1,46 @@
+//! What the build scripts of the programs tell the linker.
+#![expect(clippy::print_stdout, reason = "how a build script speaks to Cargo")]
+
+use std::process::Command;
+
+/// The first version of glibc whose loader reads packed relocations.
+const SINCE: (u32, u32) = (2, 36);
+
+/// Packs the relocations of a program (`DT_RELR`). The loader reads all of them when it starts; as a
+/// plain table they are a tenth of what an idle service keeps in memory. The program is still loaded
+/// at a random address. Where the C library is another or older one, nothing changes.
+pub fn pack_relocations() {
+    println!("cargo::rerun-if-changed=build.rs");
+    if glibc().is_some_and(|version| version >= SINCE) {
+        println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+    }
+}
+
+/// The version on this machine; `None` where there is another C library, or where the program is built
+/// for another machine.
+fn glibc() -> Option<(u32, u32)> {
+    if std::env::var_os("HOST") != std::env::var_os("TARGET") {
+        return None;
+    }
+    let output = Command::new("getconf").arg("GNU_LIBC_VERSION").output();
+    parse(&String::from_utf8(output.ok()?.stdout).ok()?)
+}
+
+fn parse(answer: &str) -> Option<(u32, u32)> {
+    let (major, minor) = answer.trim().strip_prefix("glibc ")?.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn only_glibc_counts() {
+        assert_eq!(parse("glibc 2.36\n"), Some((2, 36)));
+        assert_eq!(parse("glibc 2.9"), Some((2, 9)));
+        for other in ["", "musl libc", "glibc", "glibc 2", "glibc 2.x"] {
+            assert_eq!(parse(other), None, "{other:?}");
+        }
+    }
+}
