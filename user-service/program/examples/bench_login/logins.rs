@@ -132,6 +132,7 @@ async fn burst(server: &Arc<Server>) -> anyhow::Result<Vec<Row>> {
     // What the rounds before left goes back to the system after a while.
     tokio::time::sleep(Duration::from_secs(65)).await;
     let idle = server.memory_mib()?;
+    let connected = with_open_connections(server).await?;
     let ended = Arc::new(AtomicBool::new(false));
     let watcher = tokio::spawn(watch_memory(Arc::clone(server), Arc::clone(&ended)));
     let logins = (0..AT_ONCE).map(|_| {
@@ -156,6 +157,12 @@ async fn burst(server: &Arc<Server>) -> anyhow::Result<Vec<Row>> {
     let limit = idle + f64::from(processors) * HASH_MIB;
     Ok(vec![
         Row::new(
+            "500 connections and nothing else: memory",
+            "",
+            format!("{connected:.1} MB (idle {idle:.1})"),
+            true,
+        ),
+        Row::new(
             "500 logins at once: memory",
             format!("<= {:.1} MB", limit),
             format!("{:.1} MB (idle {:.1})", most, idle),
@@ -168,6 +175,17 @@ async fn burst(server: &Arc<Server>) -> anyhow::Result<Vec<Row>> {
             wrong == 0 && let_in > 0 && told_to_wait > 0,
         ),
     ])
+}
+
+/// The memory while so many clients are connected that ask for nothing.
+async fn with_open_connections(server: &Server) -> anyhow::Result<f64> {
+    let clients = join_all((0..AT_ONCE).map(|_| server.connect())).await;
+    let clients: Result<Vec<_>, _> = clients.into_iter().collect();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let memory = server.memory_mib()?;
+    drop(clients?);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    Ok(memory)
 }
 
 async fn watch_memory(server: Arc<Server>, ended: Arc<AtomicBool>) -> anyhow::Result<f64> {

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 
 pub(crate) const OWNER: &str = "owner@maru.local";
 pub(crate) const PASSWORD: &str = "the owner's long password";
@@ -96,6 +97,12 @@ impl Server {
     /// Where somebody signs in.
     pub(crate) fn login_address(&self) -> String {
         format!("{}/api/auth/login", self.url)
+    }
+
+    /// A connection over which nothing was sent yet.
+    pub(crate) async fn connect(&self) -> anyhow::Result<TcpStream> {
+        let address = self.url.trim_start_matches("http://");
+        Ok(TcpStream::connect(address).await?)
     }
 
     /// Processor time spent so far, in seconds: `utime` and `stime` of `proc_pid_stat(5)`, in ticks.
