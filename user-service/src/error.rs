@@ -5,7 +5,7 @@ mod credentials;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use common::error::ApiError;
+use common::error::{ApiError, FieldError};
 use common::extract::Faults;
 use store::StoreError;
 
@@ -71,6 +71,9 @@ pub(crate) enum AccountError {
     ForeignStore,
     #[error("another account has this email")]
     EmailTaken,
+    /// Somebody else chose the password of an account.
+    #[error("a person chooses their password alone")]
+    ForeignPassword,
     /// The change was made from another version.
     #[error("the account has changed meanwhile")]
     Changed,
@@ -196,6 +199,11 @@ impl From<AccountError> for ApiError {
             AccountError::EmailTaken => {
                 Self::conflict("email_taken", "Another account has this email.")
             }
+            AccountError::ForeignPassword => Self::invalid(vec![FieldError {
+                field: "password".to_owned(),
+                code: "chosen_by_its_person".to_owned(),
+                detail: "leave it out: a link to choose one is mailed to the person".to_owned(),
+            }]),
             AccountError::Changed => Self::conflict(
                 "version_conflict",
                 "The account has changed meanwhile; read it again.",

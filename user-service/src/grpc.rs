@@ -115,7 +115,9 @@ fn wanted(message: CreateUserRequest) -> Result<UserIn, Status> {
     Ok(UserIn::new(
         message.email,
         message.display_name,
-        message.password.into(),
+        Some(message.password)
+            .filter(|password| !password.is_empty())
+            .map(Into::into),
         roles,
         stores?,
     ))

@@ -32,25 +32,38 @@ pub trait EventPayload: Serialize + DeserializeOwned + Send + Sync + 'static {
 pub fn subscribers(event_type: &str) -> &'static [&'static str] {
     ROUTES
         .iter()
-        .find(|(routed, _)| *routed == event_type)
-        .map_or(&[], |(_, subscribers)| subscribers)
+        .find(|(routed, _, _)| *routed == event_type)
+        .map_or(&[], |(_, _, subscribers)| subscribers)
+}
+
+/// Whether a service may tell others of this type: each is told by one. Of a type that stands in no
+/// route nobody is told.
+#[must_use]
+pub fn is_told_by(event_type: &str, service: &str) -> bool {
+    let mut routes = ROUTES.iter();
+    let teller = routes.find(|(routed, _, _)| *routed == event_type);
+    teller.is_none_or(|(_, teller, _)| *teller == service)
 }
 
 /// The event types that a service consumes; what its queue is bound to.
 pub fn consumed_by(service: &str) -> impl Iterator<Item = &'static str> {
     ROUTES
         .iter()
-        .filter(move |(_, subscribers)| subscribers.contains(&service))
-        .map(|(event_type, _)| *event_type)
+        .filter(move |(_, _, subscribers)| subscribers.contains(&service))
+        .map(|(event_type, _, _)| *event_type)
 }
 
-/// Event type → subscribers. A type that nobody is told of yet does not stand here: without a broker
+/// Event type, the service that tells of it, the services that are told. A type that nobody is told of yet does not stand here: without a broker
 /// no row waits for it, and a broker lets it go.
-pub const ROUTES: [(&str, &[&str]); 4] = [
-    (OrderConfirmed::TYPE, &["analytics"]),
-    (OrderCancelled::TYPE, &["payment", "inventory", "analytics"]),
-    (PaymentRefunded::TYPE, &["order", "analytics"]),
-    (InventoryRestocked::TYPE, &["order"]),
+pub const ROUTES: [(&str, &str, &[&str]); 4] = [
+    (OrderConfirmed::TYPE, "order", &["analytics"]),
+    (
+        OrderCancelled::TYPE,
+        "order",
+        &["payment", "inventory", "analytics"],
+    ),
+    (PaymentRefunded::TYPE, "payment", &["order", "analytics"]),
+    (InventoryRestocked::TYPE, "inventory", &["order"]),
 ];
 
 /// How an order came into the system.
@@ -249,7 +262,9 @@ mod tests {
 
     #[test]
     fn every_subscriber_is_a_service_and_finds_its_types() {
-        for (event_type, subscribers) in ROUTES {
+        for (event_type, teller, subscribers) in ROUTES {
+            assert!(teller.parse::<ServiceName>().is_ok(), "{teller}");
+            assert!(is_told_by(event_type, teller) && !is_told_by(event_type, "iot"));
             assert!(!subscribers.is_empty(), "{event_type} reaches nobody");
             assert_eq!(super::subscribers(event_type), subscribers);
             for subscriber in subscribers {

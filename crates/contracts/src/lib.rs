@@ -10,5 +10,5 @@ mod generated;
 pub mod services;
 pub mod wire;
 
-pub use events::{EventPayload, subscribers};
+pub use events::{EventPayload, is_told_by, subscribers};
 pub use generated::{inventory_v1, payment_v1, user_v1};

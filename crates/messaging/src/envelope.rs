@@ -12,6 +12,11 @@ use crate::ConsumeError;
 const SPEC_VERSION: &str = "1.0";
 const JSON: &str = "application/json";
 
+/// What stands as the source of a service's events.
+pub(crate) fn source_of(service: &str) -> String {
+    format!("/services/{service}")
+}
+
 /// An event on its way (CloudEvents 1.0.2, sections 3 and 3.2 of the JSON format).
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Envelope {

@@ -15,6 +15,7 @@ use store::{StoreError, Tx};
 use tokio::sync::Notify;
 
 use crate::Envelope;
+use crate::envelope::source_of;
 
 /// The destination of rows for the broker, which knows the subscribers itself.
 pub(crate) const BUS: &str = "bus";
@@ -55,7 +56,7 @@ impl Outbox {
     #[must_use]
     pub fn new(service: ServiceName, settings: &EventsSettings, clock: Clock) -> Self {
         Self(Arc::new(Inner {
-            source: format!("/services/{service}"),
+            source: source_of(service.as_str()),
             has_broker: !settings.amqp_url.expose_secret().is_empty(),
             clock,
             last_seq: AtomicI64::new(0),

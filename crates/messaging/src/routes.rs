@@ -10,6 +10,7 @@ use common::page::{Page, check_limit, limit_or_default};
 use common::server::ServiceConfig;
 use serde::{Deserialize, Serialize};
 
+use crate::envelope::source_of;
 use crate::parked::{self, ParkedOut};
 use crate::transport::http::{EventResult, Results};
 use crate::{Envelope, Messaging};
@@ -33,15 +34,21 @@ struct Batch {
     events: Vec<Envelope>,
 }
 
-/// Takes a batch of events. Services only. Repeating it has no second effect.
+/// Takes a batch of events.
+///
+/// Services only, and each tells only of what is its own. Repeating it has no second effect.
 #[access(chain)]
 #[utoipa::path(
     tag = "internal", request_body = Batch,
-    responses((status = 200, body = Results), (status = 400, body = Problem))
+    responses(
+        (status = 200, body = Results),
+        (status = 400, body = Problem),
+        (status = 403, description = "An event of another service.", body = Problem),
+    )
 )]
 #[post("/internal/events")]
 async fn receive(
-    _caller: ServiceIdentity,
+    caller: ServiceIdentity,
     messaging: Data<Messaging>,
     request: HttpRequest,
     body: web::Payload,
@@ -50,6 +57,13 @@ async fn receive(
     let body = read_body(&mut body.into_inner(), MAX_BATCH_BYTES).await?;
     let Batch { events } = serde_json::from_slice(&body)
         .map_err(|error| ApiError::malformed("malformed_batch", error.to_string()))?;
+    let source = source_of(&caller.name);
+    let is_own = |event: &Envelope| {
+        event.source == source && contracts::is_told_by(&event.r#type, &caller.name)
+    };
+    if !events.iter().all(is_own) {
+        return Err(ApiError::forbidden());
+    }
     let outcomes = messaging.intake().receive(&events).await;
     let results = events.iter().zip(outcomes);
     let results = results

@@ -144,7 +144,11 @@ impl Hostile {
     /// Attacks every operation and reports. Prints the seed first, for runs that do not end.
     pub async fn run(&self, client: &ApiClient, document: &Value) -> Report {
         eprintln!("hostile input: {SEED_VARIABLE}={}", self.seed);
-        let document = Document::read(document, &self.public, &self.known);
+        let mut known = self.known.clone();
+        // A service tells only of what is its own.
+        let source = format!("/services/{}", self.internal_caller);
+        known.entry("source".to_owned()).or_insert(source.into());
+        let document = Document::read(document, &self.public, &known);
         let mut runner = Runner::new(self, client);
         for operation in &document.operations {
             runner.good_requests(&document, operation).await;

@@ -37,6 +37,9 @@ use crate::hostile::document::Document;
 use crate::identity::TestIdentity;
 use runner::Runner;
 
+/// The service that asks.
+const CALLING_SERVICE: &str = "order";
+
 /// Where the tokens of the callers come from.
 pub trait Callers {
     /// A token of somebody with this role, in this store alone unless the role is the owner's. Asked
@@ -64,7 +67,7 @@ impl Callers for TestIdentity {
     }
 
     fn service(&self) -> String {
-        TestIdentity::service(self, "order")
+        TestIdentity::service(self, CALLING_SERVICE)
     }
 
     fn application(&self, scopes: &str) -> Option<String> {
@@ -98,7 +101,14 @@ impl Place {
     fn new(store: StoreId) -> Self {
         Self {
             store,
-            known: BTreeMap::from([("store_id".to_owned(), store.to_string().into())]),
+            known: BTreeMap::from([
+                ("store_id".to_owned(), store.to_string().into()),
+                // Of events: a service tells only of what is its own.
+                (
+                    "source".to_owned(),
+                    format!("/services/{CALLING_SERVICE}").into(),
+                ),
+            ]),
             secrets: vec![store.to_string()],
         }
     }

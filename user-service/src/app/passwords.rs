@@ -9,7 +9,7 @@ use contracts::events::MailTemplate;
 use store::{StoreError, Tx};
 
 pub(crate) use change::{PasswordChange, change};
-pub(crate) use forgot::{ask, send_waiting};
+pub(crate) use forgot::{ask, mail_link, send_waiting};
 pub(crate) use reset::{PasswordReset, reset};
 
 use super::mail::{self, Mail};

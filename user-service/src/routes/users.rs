@@ -30,9 +30,12 @@ pub(crate) struct UserIn {
     /// 1 to 100 characters.
     #[schema(min_length = 1, max_length = 100)]
     display_name: String,
-    /// 8 to 128 characters, not one of the most common ones.
-    #[schema(value_type = String, format = Password, min_length = 8, max_length = 128)]
-    password: SecretString,
+    /// Left out: the person chooses it with the link that is mailed to them. Only the development
+    /// profile takes one, of 8 to 128 characters and none of the most common ones: nobody else is to
+    /// know a person's password.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password, min_length = 8, max_length = 128)]
+    password: Option<SecretString>,
     /// At least one.
     #[schema(min_items = 1)]
     roles: Vec<Role>,
@@ -131,7 +134,9 @@ impl Check for UserIn {
             "an ASCII email address",
         );
         faults.require_text(&self.display_name, "display_name", MAX_NAME_CHARACTERS);
-        if let Err(fault) = password::judge_new(self.password.expose_secret(), email.as_ref()) {
+        if let Some(password) = &self.password
+            && let Err(fault) = password::judge_new(password.expose_secret(), email.as_ref())
+        {
             faults.add("password", fault.code(), fault.to_string());
         }
         check_roles(&self.roles, faults);
@@ -175,7 +180,7 @@ impl UserIn {
     pub(crate) fn new(
         email: String,
         display_name: String,
-        password: SecretString,
+        password: Option<SecretString>,
         roles: BTreeSet<Role>,
         stores: BTreeSet<StoreId>,
     ) -> Self {
@@ -216,8 +221,8 @@ impl From<UserPatch> for AccountChange {
 /// Makes an account.
 ///
 /// For owners. Repeating it makes no second account: 409 `email_taken`. It takes no
-/// `Idempotency-Key`, because a fingerprint of a body with a password must not be kept. Emits no
-/// event.
+/// `Idempotency-Key`, because a fingerprint of a body with a password must not be kept. Without a
+/// password it emits `mail.requested.v1`.
 #[access(body.stores)]
 #[utoipa::path(
     tag = "users",

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use testkit::ApiClient;
 
 use crate::harness::{OWNER, OWNER_PASSWORD, PASSWORD, TestApp, text};
+use crate::mails::{mail_to, token_of};
 
 const STORE_A: &str = "0190b7a0-5a3c-7c1e-9a51-2f3a4b5c6d0a";
 const STORE_B: &str = "0190b7a0-5a3c-7c1e-9a51-2f3a4b5c6d0b";
@@ -125,6 +126,38 @@ async fn a_change_needs_the_present_version() {
     app.patch(&owner, &nobody, json!({"disabled": true}))
         .await
         .expect_problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_person_chooses_the_password_of_a_new_account() {
+    let app = TestApp::start().await;
+    let owner = app.owner().await;
+    let mut body = somebody();
+    body.as_object_mut().unwrap().remove("password");
+    let made = owner.post("/api/users", &body).await.expect(201);
+    let email = text(&made, "email");
+    app.log_in(email, PASSWORD).await.expect(401);
+    let mail = mail_to(&app, email, "reset_password").await;
+    let choice = json!({"token": token_of(&mail), "new_password": PASSWORD});
+    let chosen = app.client.post("/api/auth/password/reset", &choice).await;
+    chosen.expect(204);
+    app.log_in(email, PASSWORD).await.expect(200);
+}
+
+#[tokio::test]
+async fn outside_of_development_nobody_else_chooses_it() {
+    let mut stopped = TestApp::start().await.stop().await;
+    stopped.set("MARU_PROFILE", "production");
+    stopped.set("USER__MFA__REQUIRE_FOR_MANAGERS", "never");
+    let app = stopped.start().await;
+    let owner = app.signed_in(OWNER, OWNER_PASSWORD).await;
+    let refused = owner.post("/api/users", &somebody()).await;
+    let problem = refused.expect_problem(422, "invalid_fields");
+    assert_eq!(problem.errors[0].code, "chosen_by_its_person");
+    assert_eq!(emails(&owner, "/api/users").await, [OWNER]);
+    let mut body = somebody();
+    body.as_object_mut().unwrap().remove("password");
+    owner.post("/api/users", &body).await.expect(201);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -54,7 +54,7 @@ impl HttpTransport {
     ) -> Result<Self, InvalidParams> {
         let subscribers = ROUTES
             .iter()
-            .flat_map(|(_, subscribers)| subscribers.iter().copied());
+            .flat_map(|(_, _, subscribers)| subscribers.iter().copied());
         let targets = subscribers
             .filter_map(|name| Some((name, base_url(neighbours, name)?)))
             .map(|(name, url)| Ok((name, client.target(name, url)?)));

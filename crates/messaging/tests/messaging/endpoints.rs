@@ -55,6 +55,32 @@ async fn a_batch_that_is_sent_many_times_at_once_has_one_effect() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_tells_only_of_what_is_its_own() {
+    let world = World::start().await;
+    let inventory = world.identity.service("inventory");
+    let order = world.identity.service("order");
+    let mut renamed = event(1, "stolen");
+    renamed["source"] = json!("/services/order");
+    let mut foreign = event(2, "made up");
+    foreign["type"] = json!("payment.refunded.v1");
+    for (token, stolen) in [
+        (&order, event(3, "as it is")),
+        (&order, renamed.clone()),
+        (&inventory, renamed),
+        (&inventory, foreign),
+    ] {
+        let service = world.client().with_token(token);
+        // One of them is one too many.
+        let batch = json!({"events": [event(4, "own"), stolen]});
+        service
+            .post(EVENTS, &batch)
+            .await
+            .expect_problem(403, "forbidden");
+    }
+    assert!(world.effects().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_services_bring_events_and_only_operators_see_the_parked_ones() {
     let world = World::start().await;
     let nobody = world.client().without_token();

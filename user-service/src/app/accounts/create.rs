@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use common::auth::{Principal, Role};
 use common::ids::{StoreId, UserId};
+use common::settings::Profile;
 use secrecy::SecretString;
 
+use crate::app::passwords;
 use crate::app::whoami::caller;
 use crate::audit;
 use crate::domain::account::Account;
@@ -19,7 +21,8 @@ use crate::store::accounts;
 pub(crate) struct NewAccount {
     pub(crate) email: Email,
     pub(crate) display_name: String,
-    pub(crate) password: SecretString,
+    /// `None`: the person chooses it with the link that is mailed to them.
+    pub(crate) password: Option<SecretString>,
     pub(crate) roles: BTreeSet<Role>,
     pub(crate) stores: BTreeSet<StoreId>,
 }
@@ -34,9 +37,16 @@ pub(crate) async fn create(
     let caller_before = caller(state, &mut tx, principal).await?;
     drop(tx);
     Authority::of(&caller_before).require(&new.roles, &new.stores)?;
-    // Hashed before the transaction, which holds up every other writer of an SQLite file.
-    let turn = state.hasher.turn().await?;
-    let (_turn, hash) = turn.hash(new.password).await?;
+    let is_chosen = new.password.is_some();
+    if is_chosen && state.profile != Profile::Development {
+        // OWASP ASVS 5.0, 6.4.6: administrators neither choose nor know a person's password.
+        return Err(AccountError::ForeignPassword);
+    }
+    let hash = match new.password {
+        // Hashed before the transaction, which holds up every other writer of an SQLite file.
+        Some(password) => state.hasher.turn().await?.hash(password).await?.1,
+        None => state.hasher.unmatched().to_owned(),
+    };
 
     let now = state.clock.now();
     let account = Account {
@@ -55,6 +65,9 @@ pub(crate) async fn create(
     Authority::of(&giver).require(&account.roles, &account.stores)?;
     if !accounts::insert_account(&mut tx, &account, &new.email.key(), &hash).await? {
         return Err(AccountError::EmailTaken);
+    }
+    if !is_chosen {
+        passwords::mail_link(state, &mut tx, &account).await?;
     }
     let entry = audit::on_account(principal, "account.created", &account);
     audit::record(state, &mut tx, entry.after(audit::account_state(&account))).await?;

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use contracts::events::MailTemplate;
-use store::Tx;
+use store::{StoreError, Tx};
 use uuid::Uuid;
 
 use crate::app::log_in::refuse_if_throttled;
@@ -59,14 +59,19 @@ pub(crate) async fn send_waiting(state: &AppState) -> Result<(), CredentialError
         if let Some(found) = found.filter(|found| !found.disabled)
             && let Some(account) = accounts::find_account(&mut tx, found.id).await?
         {
-            send(state, &mut tx, &account).await?;
+            mail_link(state, &mut tx, &account).await?;
         }
         reset_requests::delete_request(&mut tx, request.id).await?;
         tx.commit().await?;
     }
 }
 
-async fn send(state: &AppState, tx: &mut Tx, account: &Account) -> Result<(), CredentialError> {
+/// Mails the holder of an account a link with which to choose a password.
+pub(crate) async fn mail_link(
+    state: &AppState,
+    tx: &mut Tx,
+    account: &Account,
+) -> Result<(), StoreError> {
     let (now, minutes) = (state.clock.now(), state.links.reset_minutes);
     let life = Duration::from_secs(u64::from(minutes) * 60);
     let token = OpaqueToken::new(TokenKind::Link);
