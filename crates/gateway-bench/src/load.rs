@@ -4,6 +4,7 @@
 mod backend;
 mod bodies;
 mod client;
+mod closes;
 mod idle;
 mod latency;
 mod slow;
@@ -13,6 +14,7 @@ mod stop;
 use std::net::SocketAddr;
 
 pub use bodies::bodies;
+pub use closes::closes;
 pub use idle::idle;
 pub use latency::latency;
 pub use slow::slow;
@@ -98,4 +100,37 @@ async fn start(
 /// In whole MiB and a tenth.
 fn mib(kib: u64) -> String {
     format!("{}.{} MiB", kib / 1024, kib % 1024 * 10 / 1024)
+}
+
+/// A service that answers at once, for as long as this process lives; tells its port first.
+///
+/// # Errors
+/// When there is no free port.
+pub async fn serve(tell: impl FnOnce(u16)) -> anyhow::Result<()> {
+    let backend = backend::Backend::start().await?;
+    tell(backend.address().port());
+    std::future::pending().await
+}
+
+/// Asks for a path at an even rate; how many answers came, and how many did not.
+///
+/// # Errors
+/// When a client fails otherwise than by an answer.
+pub async fn ask(
+    port: u16,
+    path: &str,
+    per_second: f64,
+    seconds: u64,
+) -> anyhow::Result<(u64, u64)> {
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\nAccept: */*\r\n\r\n");
+    let load = client::Load {
+        address,
+        request: request.into_bytes().into(),
+        clients: 32,
+    };
+    let seen = load
+        .at_rate(per_second, std::time::Duration::from_secs(seconds))
+        .await?;
+    Ok((seen.times.len(), seen.failures))
 }

@@ -23,6 +23,12 @@ async fn main() -> anyhow::Result<ExitCode> {
         "latency" => show(load::latency(&program, size(&rest)).await?),
         "idle" => show(load::idle(&program, size(&rest)).await?),
         "sockets" => show(load::sockets(&program, size(&rest)).await?),
+        "closes" => show(load::closes(&program, size(&rest)).await?),
+        "serve" => {
+            load::serve(|port| println!("{port}")).await?;
+            true
+        }
+        "load" => run_load(&rest).await?,
         "stop" => show(load::stop(&program, size(&rest)).await?),
         "bodies" => show(load::bodies(&program, size(&rest)).await?),
         "slow" => show(load::slow(&program, size(&rest)).await?),
@@ -109,4 +115,15 @@ async fn run_transparency(program: String, arguments: &[String]) -> anyhow::Resu
         println!("FAULT {fault}");
     }
     Ok(report.faults.is_empty())
+}
+
+/// `PORT PATH REQUESTS_PER_SECOND SECONDS`; prints how many answers came, and how many did not.
+async fn run_load(arguments: &[String]) -> anyhow::Result<bool> {
+    let port = u16::try_from(number(arguments, 0, 0)?)?;
+    let path = arguments.get(1).context("the path is missing")?;
+    let rate = u32::try_from(number(arguments, 2, 1_000)?)?;
+    let seconds = number(arguments, 3, 10)?;
+    let (answers, failures) = load::ask(port, path, f64::from(rate), seconds).await?;
+    println!("{answers} {failures}");
+    Ok(true)
 }

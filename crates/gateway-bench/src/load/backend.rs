@@ -1,11 +1,16 @@
 //! The service behind the gateway under load: it answers at once, and costs as little as it can.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+
+use crate::rng::Rng;
 
 /// What it answers by default.
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 31\r\n\r\n{\"id\":1,\"status\":\"confirmed\"}  ";
@@ -13,23 +18,64 @@ const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncon
 /// Bytes of a long body that are written at a time.
 const BLOCK_BYTES: usize = 256 * 1024;
 
+/// After so many answers on an average, one that closes connections does.
+const ANSWERS_PER_CLOSE: usize = 20;
+
+/// How often each target was posted to.
+type Posts = Arc<Mutex<HashMap<String, u32>>>;
+
+/// What becomes of a connection after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Habit {
+    Keeps,
+    Closes,
+}
+
 /// The service; it ends with this value.
 #[derive(Debug)]
 pub(super) struct Backend {
     address: SocketAddr,
+    posts: Posts,
     task: JoinHandle<()>,
 }
 
 impl Backend {
+    /// One that keeps its connections.
     pub(super) async fn start() -> io::Result<Self> {
+        Self::with(Habit::Keeps).await
+    }
+
+    /// One that closes them when it likes, without a word, and counts what is posted.
+    pub(super) async fn closing() -> io::Result<Self> {
+        Self::with(Habit::Closes).await
+    }
+
+    async fn with(habit: Habit) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
+        let posts = Posts::default();
+        let counted = Arc::clone(&posts);
         let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream));
+            for seed in 0.. {
+                let Ok((stream, _)) = listener.accept().await else {
+                    return;
+                };
+                let moods =
+                    (habit == Habit::Closes).then(|| (Rng::new(seed), Arc::clone(&counted)));
+                tokio::spawn(serve(stream, moods));
             }
         });
-        Ok(Self { address, task })
+        Ok(Self {
+            address,
+            posts,
+            task,
+        })
+    }
+
+    /// How many targets were posted to more than once.
+    pub(super) fn doubled_posts(&self) -> usize {
+        let posts = self.posts.lock().expect("nobody panics with it");
+        posts.values().filter(|count| **count > 1).count()
     }
 
     pub(super) const fn address(&self) -> SocketAddr {
@@ -45,7 +91,7 @@ impl Drop for Backend {
 
 /// Serves requests: `/api/orders/long/N` has a body of N bytes, an upload is read and thrown away, a
 /// handshake is answered and then everything sent back.
-async fn serve(mut stream: TcpStream) -> io::Result<()> {
+async fn serve(mut stream: TcpStream, mut moods: Option<(Rng, Posts)>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = Vec::with_capacity(4 * 1024);
     loop {
@@ -69,6 +115,22 @@ async fn serve(mut stream: TcpStream) -> io::Result<()> {
         match head.strip_prefix("get /api/orders/long/") {
             Some(rest) => long(&mut stream, rest).await?,
             None => stream.write_all(ANSWER).await?,
+        }
+        let Some((rng, posts)) = &mut moods else {
+            continue;
+        };
+        if let Some(target) = head
+            .strip_prefix("post ")
+            .and_then(|rest| rest.split(' ').next())
+        {
+            let mut posts = posts.lock().expect("nobody panics with it");
+            *posts.entry(target.to_owned()).or_default() += 1;
+        }
+        if rng.once_in(ANSWERS_PER_CLOSE) {
+            // Sooner or later, so that the next request is on its way sometimes.
+            let wait_us = *rng.pick(&[0, 0, 50, 200, 1_000, 20_000]);
+            tokio::time::sleep(Duration::from_micros(wait_us)).await;
+            return Ok(());
         }
     }
 }

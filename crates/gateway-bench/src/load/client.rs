@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -40,11 +41,15 @@ impl Client {
 
     /// Asks and reads the whole answer; one without a length is a fault here.
     pub(super) async fn ask(&mut self) -> io::Result<Answer> {
-        self.stream.write_all(REQUEST).await?;
+        self.ask_for(REQUEST).await
+    }
+
+    pub(super) async fn ask_for(&mut self, request: &[u8]) -> io::Result<Answer> {
+        self.stream.write_all(request).await?;
         self.answer().await
     }
 
-    pub(super) async fn answer(&mut self) -> io::Result<Answer> {
+    async fn answer(&mut self) -> io::Result<Answer> {
         let end = loop {
             let end = self.buffer.windows(4).position(|four| four == b"\r\n\r\n");
             if let Some(end) = end {
@@ -107,48 +112,69 @@ impl Seen {
     }
 }
 
-/// Asks at an even rate over `clients` connections, for so long. Times count from the moment at which a
-/// request was due, so that a stall is not hidden by the requests it kept from being sent.
-pub(super) async fn at_rate(
-    address: SocketAddr,
-    per_second: f64,
-    clients: u32,
-    lasting: Duration,
-) -> anyhow::Result<Seen> {
-    let interval = Duration::from_secs_f64(f64::from(clients) / per_second);
-    let begin = Instant::now() + Duration::from_millis(50);
-    let mut tasks = JoinSet::new();
-    for index in 0..clients {
-        let first = begin + interval.mul_f64(f64::from(index) / f64::from(clients));
-        tasks.spawn(async move {
-            let mut seen = Seen::new();
-            let mut client = Client::connect(address).await;
-            let mut due = first;
-            while due < begin + lasting {
+/// Who asks for what.
+#[derive(Clone, Debug)]
+pub(super) struct Load {
+    pub(super) address: SocketAddr,
+    pub(super) request: Arc<[u8]>,
+    /// Connections.
+    pub(super) clients: u32,
+}
+
+impl Load {
+    pub(super) fn new(address: SocketAddr, clients: u32) -> Self {
+        Self {
+            address,
+            request: REQUEST.into(),
+            clients,
+        }
+    }
+
+    /// Asks at an even rate, for so long. The time of a request that could not be sent when it was due,
+    /// for the one before it, counts from then: a stall is not hidden by what it kept from being sent.
+    pub(super) async fn at_rate(&self, per_second: f64, lasting: Duration) -> anyhow::Result<Seen> {
+        let interval = Duration::from_secs_f64(f64::from(self.clients) / per_second);
+        let begin = Instant::now() + Duration::from_millis(50);
+        let mut tasks = JoinSet::new();
+        for index in 0..self.clients {
+            let share = f64::from(index) / f64::from(self.clients);
+            let due = (begin + interval.mul_f64(share), begin + lasting);
+            tasks.spawn(self.clone().one_at_rate(due, interval));
+        }
+        let mut all = Seen::new();
+        while let Some(seen) = tasks.join_next().await {
+            let seen = seen?;
+            all.times.add(&seen.times)?;
+            all.failures += seen.failures;
+        }
+        Ok(all)
+    }
+
+    async fn one_at_rate(self, (first, end): (Instant, Instant), interval: Duration) -> Seen {
+        let mut seen = Seen::new();
+        let mut client = Client::connect(self.address).await;
+        let mut due = first;
+        while due < end {
+            let mut began = due;
+            if Instant::now() < due {
                 tokio::time::sleep_until(due.into()).await;
-                let good = match &mut client {
-                    Ok(client) => client.ask().await.is_ok_and(|answer| answer.status == 200),
-                    Err(_refused) => false,
-                };
-                if good {
-                    let took = u64::try_from(due.elapsed().as_micros()).unwrap_or(u64::MAX);
-                    seen.times.saturating_record(took);
-                } else {
-                    seen.failures += 1;
-                    client = Client::connect(address).await;
-                }
-                due += interval;
+                began = Instant::now();
             }
-            seen
-        });
+            let asked = match &mut client {
+                Ok(client) => client.ask_for(&self.request).await,
+                Err(_refused) => Err(io::ErrorKind::ConnectionRefused.into()),
+            };
+            if asked.is_ok_and(|answer| answer.status == 200) {
+                let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+                seen.times.saturating_record(took);
+            } else {
+                seen.failures += 1;
+                client = Client::connect(self.address).await;
+            }
+            due += interval;
+        }
+        seen
     }
-    let mut all = Seen::new();
-    while let Some(seen) = tasks.join_next().await {
-        let seen = seen?;
-        all.times.add(&seen.times)?;
-        all.failures += seen.failures;
-    }
-    Ok(all)
 }
 
 /// Asks as fast as answers come over `clients` connections; requests per second.

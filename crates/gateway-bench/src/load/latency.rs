@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::backend::Backend;
-use super::client::{at_once, at_rate};
+use super::client::{Load, at_once};
 use super::{Row, Size, start};
 
 /// Connections of the load.
@@ -27,8 +27,10 @@ pub async fn latency(program: &str, size: Size) -> anyhow::Result<Vec<Row>> {
     )];
     let (mut added_50, mut added_99, mut failures) = (Vec::new(), Vec::new(), 0);
     for _ in 0..3 {
-        let direct = at_rate(backend.address(), rate, CLIENTS, turn).await?;
-        let through = at_rate(gateway.address(), rate, CLIENTS, turn).await?;
+        let direct = Load::new(backend.address(), CLIENTS);
+        let direct = direct.at_rate(rate, turn).await?;
+        let through = Load::new(gateway.address(), CLIENTS);
+        let through = through.at_rate(rate, turn).await?;
         added_50.push(through.micros(0.5).saturating_sub(direct.micros(0.5)));
         added_99.push(through.micros(0.99).saturating_sub(direct.micros(0.99)));
         failures += through.failures;

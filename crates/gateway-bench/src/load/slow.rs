@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use tokio::process::Command;
 
 use super::backend::Backend;
-use super::client::at_rate;
+use super::client::Load;
 use super::{Row, Size, start};
 
 /// Connections of the attacker.
@@ -61,7 +61,9 @@ pub async fn slow(program: &str, size: Size) -> anyhow::Result<Vec<Row>> {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let lasting = Duration::from_secs(seconds - 2);
         let before = gateway.open_files()?;
-        let seen = at_rate(gateway.address(), 500.0, 16, lasting).await?;
+        let seen = Load::new(gateway.address(), 16)
+            .at_rate(500.0, lasting)
+            .await?;
         let open = before.max(gateway.open_files()?);
         attack.kill().await.context("the attack has ended early")?;
         let p99_us = seen.micros(0.99);
