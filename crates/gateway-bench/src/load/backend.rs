@@ -15,8 +15,11 @@ use crate::rng::Rng;
 /// What it answers by default.
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 31\r\n\r\n{\"id\":1,\"status\":\"confirmed\"}  ";
 
-/// Bytes of a long body that are written at a time.
-const BLOCK_BYTES: usize = 256 * 1024;
+/// Bytes of a long body that are written or read at a time.
+const BLOCK_BYTES: usize = 64 * 1024;
+
+/// Shared by all long answers: thousands of them must not cost the machine what is measured.
+static BLOCK: [u8; BLOCK_BYTES] = [b'x'; BLOCK_BYTES];
 
 /// After so many answers on an average, one that closes connections does.
 const ANSWERS_PER_CLOSE: usize = 20;
@@ -164,12 +167,11 @@ async fn long(stream: &mut TcpStream, rest: &str) -> io::Result<()> {
     let mut left: u64 = digits.parse().unwrap_or(0);
     let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {left}\r\n\r\n");
     stream.write_all(head.as_bytes()).await?;
-    let block = vec![b'x'; BLOCK_BYTES];
     while left > 0 {
         let count = usize::try_from(left)
             .unwrap_or(BLOCK_BYTES)
             .min(BLOCK_BYTES);
-        stream.write_all(&block[..count]).await?;
+        stream.write_all(&BLOCK[..count]).await?;
         left -= count as u64;
     }
     Ok(())

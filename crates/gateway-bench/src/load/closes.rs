@@ -79,7 +79,7 @@ async fn ask(
         if number >= count {
             return Ok(());
         }
-        let is_post = number % POST_SHARE == 0;
+        let is_post = number.is_multiple_of(POST_SHARE);
         let answer = match is_post {
             true => {
                 let head = format!(
