@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{config, demo, gateway, import, replay, simulate, status, up, verify};
+use crate::{config, demo, gateway, import, replay, simulate, status, top, up, verify};
 
 /// Maru: the operations backend of a chain of restaurants and stores.
 #[derive(Debug, Parser)]
@@ -21,6 +21,8 @@ enum Command {
     Up(up::UpArgs),
     /// Show how each service does, as the gateway sees it
     Status(status::StatusArgs),
+    /// Show live what passes through the gateway, and how the services behind it do
+    Top(top::TopArgs),
     /// Print every setting of the services with its value, default, unit and source
     Config(config::ConfigArgs),
     /// Check the invariants of the running system against its databases
@@ -42,6 +44,7 @@ pub async fn run(cli: Cli) -> ExitCode {
     let outcome = match cli.command {
         Command::Up(args) => Box::pin(up::run(args)).await,
         Command::Status(args) => Box::pin(status::run(args)).await,
+        Command::Top(args) => Box::pin(top::run(args)).await,
         Command::Config(args) => Box::pin(config::run(args)).await,
         Command::Verify(args) => Box::pin(verify::run(args)).await,
         Command::Import(args) => Box::pin(import::run(args)).await,

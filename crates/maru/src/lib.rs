@@ -14,5 +14,6 @@ mod progress;
 pub mod replay;
 pub mod simulate;
 pub mod status;
+pub mod top;
 pub mod up;
 pub mod verify;

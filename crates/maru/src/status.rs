@@ -96,7 +96,7 @@ pub async fn run(args: StatusArgs) -> Result<ExitCode> {
 }
 
 /// Where the gateway of this machine's system is.
-fn running_gateway() -> Result<String> {
+pub(crate) fn running_gateway() -> Result<String> {
     let options = LayoutOptions {
         port_base: None,
         schemas: SchemaPolicy::Divide,

@@ -23,3 +23,5 @@ mod routing_file;
 #[cfg(test)]
 #[cfg(unix)]
 mod simulate;
+#[cfg(test)]
+mod top;
