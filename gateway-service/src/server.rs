@@ -1,6 +1,8 @@
 //! The HTTP server. The services' common one has the right defaults for a service; a proxy needs
 //! others, and every byte of a path.
 
+mod preface;
+
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::rc::Rc;
@@ -55,6 +57,8 @@ pub(crate) struct ServerParts {
     pub(crate) stopping: Arc<AtomicBool>,
     /// The port of HTTPS, and what it is set up with.
     pub(crate) secure: Option<(u16, ServerConfig)>,
+    /// Whether HTTP/2 is spoken without TLS too.
+    pub(crate) h2c: bool,
 }
 
 /// Starts serving.
@@ -69,11 +73,13 @@ pub(crate) fn start(parts: ServerParts) -> io::Result<RunningServer> {
         gateway,
         stopping,
         secure,
+        h2c,
     } = parts;
     let listening = Listening {
         upstream,
         limits,
         gateway,
+        h2c,
     };
     let mut builder = Server::build()
         .workers(settings.workers)
@@ -114,6 +120,7 @@ struct Listening {
     upstream: UpstreamSettings,
     limits: LimitSettings,
     gateway: Arc<Gateway>,
+    h2c: bool,
 }
 
 /// Listeners at every address of a host.
@@ -137,15 +144,25 @@ fn listen(host: &str, port: u16) -> io::Result<Vec<std::net::TcpListener>> {
     }
 }
 
-/// What serves connections without TLS: HTTP/1, one request at a time.
+/// What serves connections without TLS: HTTP/1, one request at a time, and HTTP/2 if that is enabled.
 fn plain(
     listening: &Listening,
     signal: &GracefulShutdownSignal,
 ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()>
 + use<> {
-    let accept = fn_service(|stream: TcpStream| async move {
+    let wait = listening
+        .h2c
+        .then(|| millis(listening.limits.head_timeout_ms));
+    let accept = fn_service(move |stream: TcpStream| async move {
         let peer = set_up(&stream);
-        Ok((Turns::new(stream), Protocol::Http1, peer))
+        let begins_with_preface = match wait {
+            None => false,
+            Some(wait) => preface::follows(&stream, wait).await,
+        };
+        Ok(match begins_with_preface {
+            true => (Turns::untouched(stream), Protocol::Http2, peer),
+            false => (Turns::new(stream), Protocol::Http1, peer),
+        })
     });
     accept.and_then(http(listening, signal, Scheme::Http))
 }

@@ -22,6 +22,8 @@ pub struct OwnSettings {
     pub mirror: MirrorSettings,
     /// The HTTPS listener.
     pub tls: TlsSettings,
+    /// HTTP/2 without TLS.
+    pub h2c: H2cSettings,
     /// Proxies in front of this one.
     pub proxies: ProxySettings,
     /// Pages of other origins.
@@ -110,6 +112,14 @@ pub struct TlsSettings {
     pub client_ca_file: PathBuf,
     /// `1.2` or `1.3`.
     pub min_version: String,
+}
+
+/// HTTP/2 without TLS.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct H2cSettings {
+    /// Whether clients may speak it, beginning with it.
+    pub enabled: bool,
 }
 
 /// Proxies in front of this one.

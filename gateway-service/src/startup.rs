@@ -80,6 +80,7 @@ impl Application {
             gateway: Arc::clone(&gateway),
             stopping,
             secure,
+            h2c: own.h2c.enabled,
         })
         .context("the server cannot start")?;
         board.set_own_address(server.address());

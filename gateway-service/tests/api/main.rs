@@ -22,6 +22,7 @@ mod failures;
 mod framing;
 mod fuzz;
 mod gateway;
+mod h2c;
 mod headers;
 mod limits;
 mod messages;

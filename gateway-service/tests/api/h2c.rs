@@ -1,0 +1,176 @@
+//! HTTP/2 without TLS.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use tokio::net::TcpStream;
+
+use crate::gateway::Gateway;
+use crate::messages::Body;
+use crate::upstream::{Reply, Upstream};
+
+const ENABLED: [(&str, &str); 1] = [("GATEWAY__H2C__ENABLED", "true")];
+
+async fn start() -> (Upstream, Gateway) {
+    let upstream = Upstream::start(|seen| Reply::ok(&seen.body.text())).await;
+    let gateway = Gateway::with(&upstream.url(), &ENABLED).await;
+    (upstream, gateway)
+}
+
+async fn connect(gateway: &Gateway) -> SendRequest<Bytes> {
+    let stream = TcpStream::connect(gateway.address()).await.unwrap();
+    let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(async move {
+        let _ended = connection.await;
+    });
+    sender
+}
+
+/// The status and body of an answer.
+async fn ask(
+    sender: &mut SendRequest<Bytes>,
+    request: http::request::Builder,
+    body: &'static str,
+) -> (http::Response<()>, String) {
+    let mut ready = sender.clone().ready().await.unwrap();
+    let request = request.body(()).unwrap();
+    let (answer, mut upload) = ready.send_request(request, body.is_empty()).unwrap();
+    if !body.is_empty() {
+        upload
+            .send_data(Bytes::from_static(body.as_bytes()), true)
+            .unwrap();
+    }
+    let (head, mut stream) = answer.await.unwrap().into_parts();
+    let mut got = Vec::new();
+    while let Some(data) = stream.data().await {
+        let data = data.unwrap();
+        stream.flow_control().release_capacity(data.len()).unwrap();
+        got.extend_from_slice(&data);
+    }
+    (
+        http::Response::from_parts(head, ()),
+        String::from_utf8(got).unwrap(),
+    )
+}
+
+fn request(method: &str, path: &str) -> http::request::Builder {
+    http::Request::builder()
+        .method(method)
+        .uri(format!("http://shop.example{path}"))
+}
+
+#[tokio::test]
+async fn requests_pass_many_at_a_time_on_one_connection() {
+    let (upstream, gateway) = start().await;
+    let sender = connect(&gateway).await;
+    let all = (0..20).map(|number| {
+        let mut sender = sender.clone();
+        async move {
+            let body = if number % 2 == 0 { "" } else { "hello" };
+            let method = if number % 2 == 0 { "GET" } else { "POST" };
+            let (head, got) = ask(&mut sender, request(method, "/api/orders?a=%2F"), body).await;
+            assert_eq!((head.status().as_u16(), got.as_str()), (200, body));
+        }
+    });
+    futures_util::future::join_all(all).await;
+    assert_eq!(upstream.seen().len(), 20);
+    for seen in upstream.seen() {
+        let host = seen.head.one("x-forwarded-host");
+        assert_eq!(host.as_deref(), Some("shop.example"));
+        assert_eq!(seen.head.one("x-forwarded-proto").as_deref(), Some("http"));
+        assert!(seen.head.start.ends_with(" /api/orders?a=%2F HTTP/1.1"));
+    }
+}
+
+#[tokio::test]
+async fn the_rules_of_the_edge_hold_there_too() {
+    let (upstream, gateway) = start().await;
+    let mut sender = connect(&gateway).await;
+    for (method, path, status) in [
+        ("GET", "/internal/x", 404),
+        ("GET", "/api/orders/%2e%2e/x", 400),
+        ("TRACE", "/api/orders", 405),
+        ("GET", "/nowhere", 404),
+        ("GET", "/health", 200),
+    ] {
+        let (head, _) = ask(&mut sender, request(method, path), "").await;
+        assert_eq!(head.status().as_u16(), status, "{method} {path}");
+    }
+    assert_eq!(upstream.seen().len(), 0);
+    // Who a client is, it does not say itself.
+    let spoofed = request("GET", "/api/orders")
+        .header("x-maru-subject", "owner")
+        .header("x-forwarded-for", "10.0.0.1");
+    ask(&mut sender, spoofed, "").await;
+    let seen = upstream.only();
+    assert_eq!(seen.head.one("x-maru-subject"), None);
+    assert_eq!(
+        seen.head.one("x-forwarded-for").as_deref(),
+        Some("127.0.0.1")
+    );
+}
+
+#[tokio::test]
+async fn http_1_1_is_spoken_there_too() {
+    let (_upstream, gateway) = start().await;
+    let mut client = gateway.connect().await;
+    for _ in 0..2 {
+        client
+            .ask("GET /api/orders HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .expect(200);
+    }
+    // Byte by byte, and with a method that begins like the other protocol.
+    for request in [
+        "GET /api/orders HTTP/1.1\r\nHost: x\r\n\r\n",
+        "PRI /api/orders HTTP/1.1\r\nHost: x\r\n\r\n",
+    ] {
+        let mut client = gateway.connect().await;
+        for byte in request.bytes() {
+            client.send([byte]).await;
+        }
+        client.answer(false).await.unwrap().expect(200);
+    }
+}
+
+#[tokio::test]
+async fn the_first_words_may_come_in_pieces() {
+    let (_upstream, gateway) = start().await;
+    let mut client = gateway.connect().await;
+    for piece in ["PR", "I * HTTP/2.0\r\n", "\r\nSM\r\n\r\n"] {
+        client.send(piece).await;
+        tokio::task::yield_now().await;
+    }
+    // An empty SETTINGS frame; the server's own comes first.
+    client.send([0, 0, 0, 4, 0, 0, 0, 0, 0]).await;
+    let part = client.reader.part().await.unwrap();
+    assert_eq!(part.get(3), Some(&4), "{part:?}");
+}
+
+#[tokio::test]
+async fn who_says_nothing_is_sent_away_in_time() {
+    let upstream = Upstream::start(|_| Reply::ok("")).await;
+    let limit = ("GATEWAY__LIMITS__HEAD_TIMEOUT_MS", "500");
+    let gateway = Gateway::with(&upstream.url(), &[ENABLED[0], limit]).await;
+    for beginning in ["", "PRI * HTTP", "GET /"] {
+        let mut client = gateway.connect().await;
+        client.send(beginning).await;
+        // With or without a word about it.
+        let mut word = Body::default();
+        let reading = client.reader.rest(&mut word);
+        let ended = tokio::time::timeout(Duration::from_secs(10), reading).await;
+        assert!(ended.is_ok(), "{beginning:?} {:?}", word.text());
+    }
+}
+
+#[tokio::test]
+async fn without_the_setting_the_other_protocol_is_not_known() {
+    let upstream = Upstream::start(|_| Reply::ok("")).await;
+    let gateway = Gateway::before(&upstream).await;
+    let mut client = gateway.connect().await;
+    client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+    let refused = client.answer(false).await;
+    assert!(refused.is_none_or(|answer| answer.status >= 400));
+    assert_eq!(upstream.seen().len(), 0);
+}
