@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use testkit::wait_until;
@@ -110,8 +111,11 @@ async fn what_is_not_for_others_is_fetched_by_each_at_the_same_time() {
         under_way(&gateway, 20).await;
         wait_until("the first to ask", || async { slow.asked() == 1 }).await;
         slow.lets.add_permits(1);
-        // Not one after the other: all of them are there before one is answered.
+        let first = Instant::now();
+        // Not one after the other: all of them are there before one is answered, and long before
+        // they would have lost their patience with each other.
         wait_until("everybody to ask", || async { slow.asked() == 20 }).await;
+        assert!(first.elapsed() < Duration::from_secs(2));
         slow.lets.add_permits(19);
     };
     let (answers, ()) = tokio::join!(all, freeing);
