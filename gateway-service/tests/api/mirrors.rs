@@ -119,7 +119,21 @@ async fn copies_that_hang_cost_the_client_nothing_and_are_bounded() {
 }
 
 #[tokio::test]
-async fn a_copy_goes_although_the_service_is_slow_and_to_nobody_when_nobody_is_there() {
+async fn the_place_of_a_copy_is_free_when_it_is_over() {
+    let shadow = Upstream::start(|_| Reply::ok("")).await;
+    let (_upstream, gateway) = before(&shadow, &[("GATEWAY__MIRROR__MAX_IN_FLIGHT", "1")]).await;
+    for number in 1..=5 {
+        // The place may be given back a moment after the copy was counted.
+        wait_until("a free place", || async {
+            get(&gateway, "/all/a").await.expect(200);
+            shadow.seen().len() >= number
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_fails_or_has_nowhere_to_go_costs_the_client_nothing() {
     let shadow = Upstream::start(|_| Reply::ok("")).await;
     let (_upstream, gateway) = before(&shadow, &[]).await;
     get(&gateway, "/absent/a").await.expect(200);
