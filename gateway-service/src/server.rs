@@ -157,7 +157,7 @@ fn plain(
         let peer = set_up(&stream);
         let begins_with_preface = match wait {
             None => false,
-            Some(wait) => preface::follows(&stream, wait).await,
+            Some(wait) => preface::follows(&stream, wait).await?,
         };
         Ok(match begins_with_preface {
             true => (Turns::untouched(stream), Protocol::Http2, peer),

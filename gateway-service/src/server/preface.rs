@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use actix_http::error::DispatchError;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
@@ -12,10 +13,13 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// wait for that.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Whether the preface comes within `wait`. Nothing is read, so that whoever serves the connection finds
-/// it as it is; who is silent is left to HTTP/1, which has a limit of time for it.
-pub(super) async fn follows(stream: &TcpStream, wait: Duration) -> bool {
-    timeout(wait, look(stream)).await.unwrap_or(false)
+/// Whether the preface comes. Nothing is read, so that whoever serves the connection finds it as it is.
+///
+/// # Errors
+/// When `wait` is over and nothing tells which protocol it is: nobody has anything to answer.
+pub(super) async fn follows(stream: &TcpStream, wait: Duration) -> Result<bool, DispatchError> {
+    let seen = timeout(wait, look(stream)).await;
+    seen.map_err(|_elapsed| DispatchError::SlowRequestTimeout)
 }
 
 async fn look(stream: &TcpStream) -> bool {
