@@ -158,6 +158,10 @@ fn check(head: &Head, stream: &Stream, recorder: &Recorder, tally: &Tally) {
         .or_default() += 1;
     drop(statuses);
     let Some(number) = head.text(NUMBER_HEADER) else {
+        // On a machine that is all but standing still.
+        if matches!(status(&head.start), Some(502 | 504)) {
+            note_cut(stream, tally);
+        }
         return;
     };
     tally.forwarded.fetch_add(1, Ordering::Relaxed);
