@@ -145,7 +145,8 @@ impl Harness {
             full: amount == sale.net_amount,
             refunded_at: Timestamp::from_unix_seconds(1_420_000_200),
         };
-        self.source.event(sale.order_id, &event)
+        let payment = EventSource::new("payment", &self.identity);
+        payment.event(sale.order_id, &event)
     }
 
     pub(crate) fn confirmation(&self, sale: &OrderConfirmed) -> Value {

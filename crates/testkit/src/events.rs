@@ -20,11 +20,7 @@ pub async fn park_an_event(client: &ApiClient, token: &str) -> String {
         "subject": "nothing", "time": "2026-03-01T09:30:00Z",
         "datacontenttype": "application/json", "data": {},
     });
-    let source = EventSource {
-        service: "order",
-        token: token.to_owned(),
-    };
-    let outcomes = source.deliver_through(client, &[event]).await;
+    let outcomes = deliver(&client.with_token(token), &[event]).await;
     assert_eq!(outcomes, ["parked"]);
     id
 }
@@ -32,16 +28,16 @@ pub async fn park_an_event(client: &ApiClient, token: &str) -> String {
 /// Emits events in the name of a service.
 pub struct EventSource {
     service: &'static str,
-    token: String,
+    identity: TestIdentity,
 }
 
 impl EventSource {
-    /// Speaks for `service`, with a token that this identity signs.
+    /// Speaks for `service`, with tokens that this identity signs.
     #[must_use]
     pub fn new(service: &'static str, identity: &TestIdentity) -> Self {
         Self {
             service,
-            token: identity.service(service),
+            identity: identity.clone(),
         }
     }
 
@@ -60,28 +56,38 @@ impl EventSource {
         })
     }
 
-    /// Delivers events to the service at `address` and returns each one's outcome: `done`, `retry`
-    /// or `parked`.
+    /// Delivers events to the service at `address`, each with a token of the service that it comes from,
+    /// and returns each one's outcome: `done`, `retry` or `parked`.
     ///
     /// # Panics
-    /// When the delivery is refused.
+    /// When a delivery is refused.
     pub async fn deliver(&self, address: impl Display, events: &[Value]) -> Vec<String> {
         let client = ApiClient::new(format!("http://{address}"));
-        self.deliver_through(&client, events).await
+        let mut outcomes = Vec::new();
+        for of_one in events.chunk_by(|one, next| teller(one) == teller(next)) {
+            let token = self.identity.service(of_one.first().map_or("", teller));
+            outcomes.extend(deliver(&client.with_token(token), of_one).await);
+        }
+        outcomes
     }
+}
 
-    async fn deliver_through(&self, client: &ApiClient, events: &[Value]) -> Vec<String> {
-        let answer = client
-            .with_token(self.token.clone())
-            .post("/internal/events", &json!({ "events": events }))
-            .await
-            .expect(200);
-        let results = answer.get("results").and_then(Value::as_array);
-        let outcome = |result: &Value| {
-            let outcome = result.get("outcome").and_then(Value::as_str);
-            outcome.unwrap_or_default().to_owned()
-        };
-        let results = results.expect("a result for each event");
-        results.iter().map(outcome).collect()
-    }
+/// The service that an event comes from.
+fn teller(event: &Value) -> &str {
+    let source = event.get("source").and_then(Value::as_str);
+    source.unwrap_or_default().trim_start_matches("/services/")
+}
+
+async fn deliver(client: &ApiClient, events: &[Value]) -> Vec<String> {
+    let answer = client
+        .post("/internal/events", &json!({ "events": events }))
+        .await
+        .expect(200);
+    let results = answer.get("results").and_then(Value::as_array);
+    let outcome = |result: &Value| {
+        let outcome = result.get("outcome").and_then(Value::as_str);
+        outcome.unwrap_or_default().to_owned()
+    };
+    let results = results.expect("a result for each event");
+    results.iter().map(outcome).collect()
 }
