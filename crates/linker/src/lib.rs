@@ -7,8 +7,8 @@ use std::process::Command;
 const SINCE: (u32, u32) = (2, 36);
 
 /// Packs the relocations of a program (`DT_RELR`). The loader reads all of them when it starts; as a
-/// plain table they are a tenth of what an idle service keeps in memory. The program is still loaded
-/// at a random address. Where the C library is another or older one, nothing changes.
+/// plain table they are some 0.6 MB of what an idle service keeps in memory. The program is still
+/// loaded at a random address. Where the C library is another or older one, nothing changes.
 pub fn pack_relocations() {
     println!("cargo::rerun-if-changed=build.rs");
     if glibc().is_some_and(|version| version >= SINCE) {
