@@ -139,15 +139,7 @@ impl Upstreams {
                 Attempt::Failed(error) => return Err(failure(error)),
             }
         }
-        let connection = Connection::open(instance, self.connect_timeout).await;
-        let connection = connection.map_err(SendError::Unreachable)?;
-        match self.attempt(instance, connection, request).await {
-            Attempt::Answered(exchange) => Ok(*exchange),
-            Attempt::Unsent(_) => Err(SendError::Unreachable(ConnectError::Refused(
-                std::io::ErrorKind::ConnectionReset.into(),
-            ))),
-            Attempt::Failed(error) => Err(failure(error)),
-        }
+        self.send_afresh(instance, request).await
     }
 
     async fn exchange(
@@ -175,6 +167,15 @@ impl Upstreams {
                 Attempt::Failed(error) => return Err(failure(error)),
             }
         }
+        self.send_afresh(instance, request).await
+    }
+
+    /// Sends a request over a connection that was opened for it.
+    async fn send_afresh(
+        &self,
+        instance: &Instance,
+        request: http::Request<RequestBody>,
+    ) -> Result<Exchange, SendError> {
         let connection = Connection::open(instance, self.connect_timeout).await;
         let connection = connection.map_err(SendError::Unreachable)?;
         match self.attempt(instance, connection, request).await {
