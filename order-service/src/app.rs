@@ -61,7 +61,7 @@ impl AppState {
         if let Some(site) = self.sites.get(id) {
             return Ok(site);
         }
-        let mut tx = self.db.read().await?;
+        let mut tx = self.db.glance().await?;
         let site = sites::find_site(&mut tx, id).await?;
         let site = site.ok_or(UseCaseError::UnknownStore(id))?;
         Ok(self.sites.keep(site))
@@ -73,7 +73,7 @@ impl AppState {
         caller: &Principal,
         id: OrderId,
     ) -> Result<Order, UseCaseError> {
-        let mut tx = self.db.read().await?;
+        let mut tx = self.db.glance().await?;
         let order = orders::find_order(&mut tx, id).await?;
         visible(caller, order).ok_or(UseCaseError::UnknownOrder(id))
     }

@@ -232,7 +232,7 @@ fn health(app: &AppState, messaging: &Messaging, alert_after: Duration) -> Healt
 async fn check_operations(app: &AppState, alert_after: Duration) -> Result<(), String> {
     let cutoff = app.clock.now().minus(alert_after);
     let count = async {
-        let mut tx = app.db.read().await?;
+        let mut tx = app.db.glance().await?;
         operations::count_stuck(&mut tx, cutoff).await
     };
     match count.await {

@@ -1,7 +1,9 @@
 //! Builds the read model again from the log of events.
 
 use ::store::Tx;
+use common::ids::EventId;
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::AppState;
 use super::project::apply;
@@ -59,14 +61,14 @@ pub(crate) async fn rebuild(app: &AppState, mode: Mode) -> Result<Rebuilt, UseCa
 }
 
 async fn replay(tx: &mut Tx) -> Result<i64, UseCaseError> {
-    let mut after = None;
+    let mut after = EventId::from_uuid(Uuid::nil());
     let mut count = 0;
     loop {
         let events = event_log::list_after(tx, after, BATCH).await?;
         let Some(last) = events.last() else {
             return Ok(count);
         };
-        after = Some(last.event_id);
+        after = last.event_id;
         apply(tx, &events).await?;
         count += i64::try_from(events.len()).unwrap_or(i64::MAX);
     }

@@ -31,17 +31,17 @@ pub(crate) async fn insert(
     Ok(inserted.into_iter().map(|(id,)| id).collect())
 }
 
-/// Events after `after`, by id.
+/// Events after `after`, by id; the nil id stands before all.
 pub(crate) async fn list_after(
     tx: &mut Tx,
-    after: Option<EventId>,
+    after: EventId,
     limit: i64,
 ) -> Result<Vec<LoggedEvent>, StoreError> {
     ::store::fetch_all!(
         tx,
         LoggedEvent,
         "SELECT event_id, type, data FROM event_log
-         WHERE $1 IS NULL OR event_id > $1 ORDER BY event_id LIMIT $2",
+         WHERE event_id > $1 ORDER BY event_id LIMIT $2",
         after,
         limit
     )

@@ -4,6 +4,7 @@ use ::store::{StoreError, Tx};
 use common::ids::OrderId;
 use ring::digest::{Context, SHA256};
 use serde::Serialize;
+use uuid::Uuid;
 
 /// Rows read at a time, so that a large read model needs little memory.
 const PAGE: i64 = 2_000;
@@ -111,35 +112,35 @@ pub(crate) async fn fingerprint(tx: &mut Tx) -> Result<Fingerprint, StoreError> 
 
 async fn digest_orders(tx: &mut Tx, digest: &mut Digest) -> Result<u64, StoreError> {
     let start = digest.rows;
-    let mut after: Option<OrderId> = None;
+    let mut after = OrderId::from_uuid(Uuid::nil());
     loop {
         let rows = ::store::fetch_all!(
             tx,
             OrderRow,
             "SELECT order_id, store_id, currency, channel, origin, business_date, month, hour,
                     weekday, items, net_amount
-             FROM sales_orders WHERE $1 IS NULL OR order_id > $1 ORDER BY order_id LIMIT $2",
+             FROM sales_orders WHERE order_id > $1 ORDER BY order_id LIMIT $2",
             after,
             PAGE
         )?;
         let Some(last) = rows.last() else {
             return Ok(digest.rows - start);
         };
-        after = Some(last.order_id);
+        after = last.order_id;
         rows.iter().for_each(|row| digest.row(row));
     }
 }
 
 async fn digest_lines(tx: &mut Tx, digest: &mut Digest) -> Result<u64, StoreError> {
     let start = digest.rows;
-    let mut after: (Option<OrderId>, i64) = (None, 0);
+    let mut after = (OrderId::from_uuid(Uuid::nil()), 0);
     loop {
         let rows = ::store::fetch_all!(
             tx,
             LineRow,
             "SELECT order_id, line_no, store_id, business_date, item_sku, item_name, product_key,
                     product_name, category, quantity, net_amount
-             FROM sales_lines WHERE $1 IS NULL OR (order_id, line_no) > ($1, $2)
+             FROM sales_lines WHERE (order_id, line_no) > ($1, $2)
              ORDER BY order_id, line_no LIMIT $3",
             after.0,
             after.1,
@@ -148,7 +149,7 @@ async fn digest_lines(tx: &mut Tx, digest: &mut Digest) -> Result<u64, StoreErro
         let Some(last) = rows.last() else {
             return Ok(digest.rows - start);
         };
-        after = (Some(last.order_id), last.line_no);
+        after = (last.order_id, last.line_no);
         rows.iter().for_each(|row| digest.row(row));
     }
 }

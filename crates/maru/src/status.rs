@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use contracts::services::ServiceName;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::client::{RetryPolicy, http_client};
 use crate::output::{Table, complain, say};
@@ -17,6 +17,8 @@ use crate::up::variables::Variables;
 
 /// How often the gateway is asked while waiting.
 const ASK_INTERVAL: Duration = Duration::from_millis(250);
+/// And how often by the launcher, whose services have just become ready.
+const SETTLING_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What `maru status` can be told.
 #[derive(Clone, Debug, clap::Args)]
@@ -93,6 +95,16 @@ pub async fn run(args: StatusArgs) -> Result<ExitCode> {
         complain(format_args!("maru: not healthy within {} s", args.wait));
     }
     Ok(ExitCode::FAILURE)
+}
+
+/// Waits until the gateway finds the whole system healthy, at most for `limit`.
+pub(crate) async fn until_healthy(gateway: &str, limit: Duration) {
+    let asking = async {
+        while !matches!(ask(gateway).await, Ok((status, _)) if status.is_healthy()) {
+            sleep(SETTLING_INTERVAL).await;
+        }
+    };
+    let _in_time = timeout(limit, asking).await;
 }
 
 /// Where the gateway of this machine's system is.

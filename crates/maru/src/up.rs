@@ -30,6 +30,7 @@ use contracts::services::ServiceName;
 
 use crate::client::{ClientError, Gateway, GatewayArgs};
 use crate::output::{complain, say};
+use crate::status;
 use database::SchemaPolicy;
 use fleet::{Fleet, LogView};
 use layout::{Layout, LayoutOptions};
@@ -41,6 +42,9 @@ use variables::Variables;
 /// A second signal this soon after the first is its echo: a wrapper such as `timeout` passes on what
 /// the terminal had sent to all.
 const ECHO_WINDOW: Duration = Duration::from_millis(500);
+
+/// How long the gateway may take to see that all are ready; the start goes on without it.
+const SETTLING: Duration = Duration::from_secs(5);
 
 /// What `maru up` can be told. Everything else comes from the environment: `MARU_DATA`,
 /// `DATABASE_URL`, `REDIS_URL`, `AMQP_URL`, `MQTT_URL`, `MARU_PROFILE` and the services' own settings.
@@ -127,7 +131,7 @@ pub async fn run(args: UpArgs) -> Result<ExitCode> {
     let fleet = Fleet::start(&layout, &folders, launches, logs);
     let limit = Duration::from_secs(args.ready_timeout);
     let started = tokio::select! {
-        ready = fleet.ready(limit) => ready,
+        ready = ready(&fleet, &layout, limit) => ready,
         () = signals.next() => return Ok(stop(fleet, &mut signals).await),
     };
     let started = match started {
@@ -140,6 +144,16 @@ pub async fn run(args: UpArgs) -> Result<ExitCode> {
     report::remove_system_file(&folders);
     let code = stop(fleet, &mut signals).await;
     started.map(|()| code)
+}
+
+/// Waits for the services and, when all of them were started, for the gateway to see them: it has yet
+/// to look at those that came after it.
+async fn ready(fleet: &Fleet, layout: &Layout, limit: Duration) -> Result<()> {
+    fleet.ready(limit).await?;
+    if fleet.running().len() == ServiceName::all().count() {
+        status::until_healthy(&layout.http_url(ServiceName::Gateway), SETTLING).await;
+    }
+    Ok(())
 }
 
 fn chosen(only: &[ServiceName]) -> Vec<ServiceName> {

@@ -71,7 +71,7 @@ impl Backlog {
     }
 
     pub(crate) async fn measure(&self) -> Result<(), StoreError> {
-        let mut tx = self.db.read().await?;
+        let mut tx = self.db.glance().await?;
         let (waiting, oldest) = store::fetch_one!(
             tx,
             (i64, Option<Timestamp>),

@@ -164,7 +164,7 @@ impl Relay {
 
     /// The names for which rows wait, each found by one step through the index.
     async fn waiting_destinations(&self) -> Result<Vec<String>, StoreError> {
-        let mut tx = self.db.read().await?;
+        let mut tx = self.db.glance().await?;
         let names: Vec<(String,)> = store::fetch_all!(
             tx,
             (String,),
@@ -180,7 +180,7 @@ impl Relay {
     }
 
     async fn next_batch(&self, destination: &str) -> Result<Vec<Outgoing>, StoreError> {
-        let mut tx = self.db.read().await?;
+        let mut tx = self.db.glance().await?;
         let mut batch = store::fetch_all!(
             tx,
             Outgoing,

@@ -131,7 +131,7 @@ impl Db {
     /// # Errors
     /// Whatever keeps it from answering.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let mut tx = self.read().await?;
+        let mut tx = self.glance().await?;
         let _: (i64,) = crate::fetch_one!(tx, (i64,), "SELECT CAST(1 AS bigint)")?;
         Ok(())
     }

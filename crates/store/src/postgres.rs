@@ -17,6 +17,13 @@ const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 /// An idle connection is closed after this time, so that an idle service holds next to none.
 const MAX_IDLE: Duration = Duration::from_secs(60);
 
+/// Writes find rows by their keys, often of a whole array of them. One plan serves any number, and is
+/// made once for each connection; the server by itself would plan anew each time, because it takes an
+/// array of unknown length for a longer one, and planning costs about as much as the write.
+const BEGIN_WRITING: &str = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan";
+/// Lists have filters that may be absent, for which different plans are right.
+const BEGIN_READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
 #[derive(Debug)]
 pub(crate) struct Postgres {
     pool: PgPool,
@@ -62,12 +69,11 @@ impl Postgres {
     }
 
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, sqlx::Postgres>, StoreError> {
-        Ok(self.pool.begin().await?)
+        Ok(self.pool.begin_with(BEGIN_WRITING).await?)
     }
 
     pub(crate) async fn read(&self) -> Result<Transaction<'static, sqlx::Postgres>, StoreError> {
-        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        Ok(self.pool.begin_with(begin).await?)
+        Ok(self.pool.begin_with(BEGIN_READING).await?)
     }
 
     pub(crate) async fn glance(&self) -> Result<PoolConnection<sqlx::Postgres>, StoreError> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard};
 use metrics::SharedString;
 use resilience::{Breaker, Bulkhead, RetryBudget};
+use tokio::sync::Notify;
 
 use super::address::Address;
 use super::instance::{InFlight, Instance};
@@ -50,6 +51,8 @@ pub(crate) struct Service {
     /// The address of the settings; it is used as long as no instance is registered.
     seed: Option<Arc<Instance>>,
     members: ArcSwap<Members>,
+    /// Told of every instance that was not in the list before.
+    arrival: Notify,
     chooser: Chooser,
 }
 
@@ -86,6 +89,7 @@ impl Service {
             policy,
             seed,
             members: ArcSwap::from_pointee(members),
+            arrival: Notify::new(),
             chooser: Chooser::new(Dice::from_entropy()),
         }
     }
@@ -133,9 +137,10 @@ impl Service {
             same.cloned()
         };
         let mut list: Vec<Arc<Instance>> = Vec::with_capacity(members.len());
-        let mut back = false;
+        let (mut back, mut came) = (false, false);
         for member in members {
             let instance = kept(member).unwrap_or_else(|| {
+                came = true;
                 let label = label(&member.id);
                 let address = member.address.clone();
                 Arc::new(Instance::new(&member.id, address, label, &self.policy))
@@ -151,6 +156,14 @@ impl Service {
         if back {
             self.breaker.probe_now();
         }
+        if came {
+            self.arrival.notify_one();
+        }
+    }
+
+    /// Comes back when an instance has been registered since the last call. For one waiter.
+    pub(crate) async fn arrival(&self) {
+        self.arrival.notified().await;
     }
 
     /// Chooses an instance that is not among `tried`; `None` when there is no usable one.

@@ -356,9 +356,9 @@ impl Registry {
     /// was there to hear it, nobody could have renewed anything.
     pub(super) async fn sweep(&self, watching_since: Timestamp) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let mut tx = self.db.read().await?;
+        let mut tx = self.db.glance().await?;
         let due = store::due(&mut tx, now).await?;
-        tx.commit().await?;
+        drop(tx);
         if due.is_empty() {
             return Ok(());
         }

@@ -54,7 +54,11 @@ async fn watch(service: &Service, board: &Board, settings: &StatusSettings, mut 
         };
         // Nine tenths to eleven tenths of the interval: replicas do not ask in step.
         let pause = interval * 9 / 10 + jitter.up_to(interval / 5);
-        sleep(pause.saturating_sub(started.elapsed())).await;
+        tokio::select! {
+            () = sleep(pause.saturating_sub(started.elapsed())) => {}
+            // Whoever has just registered is ready; nobody should hear otherwise until then.
+            () = service.arrival() => {}
+        }
     }
 }
 

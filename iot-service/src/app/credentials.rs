@@ -46,7 +46,7 @@ pub(crate) async fn authenticate(
     let Ok(device) = username.parse::<DeviceId>() else {
         return Ok(None);
     };
-    let mut tx = db.read().await?;
+    let mut tx = db.glance().await?;
     let Some(row) = devices::find(&mut tx, device).await? else {
         return Ok(None);
     };

@@ -53,7 +53,7 @@ async fn take_up_all(driver: &Driver, places: &Arc<Semaphore>) -> Result<(), Use
 
 /// Whether anything is due; a cheap look that takes no lock.
 async fn look(driver: &Driver) -> Result<bool, UseCaseError> {
-    let mut tx = driver.db.read().await?;
+    let mut tx = driver.db.glance().await?;
     let parked = sagas::count_parked(&mut tx).await?;
     metrics::gauge!("order_sagas_parked").set(f64::from(u32::try_from(parked).unwrap_or(u32::MAX)));
     Ok(sagas::is_any_due(&mut tx, driver.clock.now()).await?)

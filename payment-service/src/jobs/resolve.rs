@@ -45,7 +45,7 @@ pub(crate) async fn run(app: AppState, pace: Pace, shutdown: Shutdown) {
 }
 
 async fn resolve_due(app: &AppState, batch_size: u32) -> Result<(), UseCaseError> {
-    let mut tx = app.db.read().await?;
+    let mut tx = app.db.glance().await?;
     let due = operations::list_due(&mut tx, app.clock.now(), batch_size).await?;
     drop(tx);
     join_all(due.into_iter().map(|due| resolve(app, due))).await;

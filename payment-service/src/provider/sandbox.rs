@@ -109,7 +109,7 @@ impl PaymentProvider for Sandbox {
     }
 
     async fn query(&self, key: OperationId) -> Result<Finding, ProviderError> {
-        let mut tx = self.db.read().await.map_err(unanswered)?;
+        let mut tx = self.db.glance().await.map_err(unanswered)?;
         let line = book::find_line(&mut tx, key).await.map_err(unanswered)?;
         Ok(match line {
             None => Finding::NotFound,
@@ -124,7 +124,7 @@ impl PaymentProvider for Sandbox {
         limit: u32,
     ) -> Result<Vec<BookEntry>, ProviderError> {
         let now: Timestamp = self.clock.now();
-        let mut tx = self.db.read().await.map_err(unanswered)?;
+        let mut tx = self.db.glance().await.map_err(unanswered)?;
         let lines = book::list_lines(&mut tx, after, now, limit)
             .await
             .map_err(unanswered)?;

@@ -121,7 +121,7 @@ async fn assert_published_figures(system: &System) {
 #[tokio::test]
 async fn a_year_is_imported_reported_to_the_cent_and_sold_from() {
     let system = System::start().await;
-    system.maru(&["status", "--wait", "30"]).await;
+    system.maru(&["status"]).await;
 
     // Killed in the middle and begun again, it ends the same.
     let (map, folder) = (

@@ -227,3 +227,23 @@ async fn a_glance_sees_what_is_committed_at_each_of_its_statements() {
     assert_eq!(store::fetch_one!(transaction, (i64,), sql).unwrap(), (0,));
     glance.commit().await.unwrap();
 }
+
+#[tokio::test]
+async fn postgresql_keeps_the_plans_of_writes_and_plans_each_read() {
+    let (_database, db) = database().await;
+    if db.engine_name() != "postgres" {
+        return;
+    }
+    let sql = "SELECT current_setting('plan_cache_mode')";
+    // More than there are connections, so that some are used again.
+    for _ in 0..20 {
+        let mut writer = db.begin().await.unwrap();
+        let (mode,) = store::fetch_one!(writer, (String,), sql).unwrap();
+        assert_eq!(mode, "force_generic_plan");
+        writer.commit().await.unwrap();
+        for mut reader in [db.read().await.unwrap(), db.glance().await.unwrap()] {
+            let (mode,) = store::fetch_one!(reader, (String,), sql).unwrap();
+            assert_eq!(mode, "auto");
+        }
+    }
+}
