@@ -2,6 +2,6 @@
 //! how the program is to be put together.
 
 fn main() {
-    linker::pack_relocations();
+    linker::save_memory();
     println!("cargo:rerun-if-changed=../migrations/inventory");
 }

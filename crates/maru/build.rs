@@ -1,5 +1,5 @@
 //! Tells the linker how this program is to be put together.
 
 fn main() {
-    linker::pack_relocations();
+    linker::save_memory();
 }

@@ -12,7 +12,7 @@ use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::{Next, from_fn};
-use actix_web::{App, Error, HttpResponse, HttpServer, ResponseError, web};
+use actix_web::{App, Error, HttpResponse, ResponseError, web};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
@@ -25,6 +25,7 @@ use crate::settings::ServerSettings;
 use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;
 
+mod http1;
 mod service_config;
 
 pub use service_config::ServiceConfig;
@@ -123,7 +124,7 @@ where
     tokio::spawn(metrics.clone().run_upkeep());
 
     let document = Arc::new(OnceCell::new());
-    let server = HttpServer::new(move || {
+    let server = http1::serve(&settings, listener, move || {
         let (head, described) = (parts.openapi.clone(), routes.clone());
         let document = Arc::clone(&document);
         App::new()
@@ -142,12 +143,7 @@ where
             )
             .default_service(web::to(not_found))
             .wrap(from_fn(observe))
-    })
-    .workers(settings.workers)
-    .shutdown_timeout(settings.shutdown_grace_ms.div_ceil(1_000))
-    .disable_signals()
-    .listen(listener)?
-    .run();
+    })?;
     let handle = server.handle();
     Ok(RunningServer {
         address,

@@ -6,10 +6,25 @@ use std::process::Command;
 /// The first version of glibc whose loader reads packed relocations.
 const SINCE: (u32, u32) = (2, 36);
 
+/// Has an idle program keep less of itself in memory.
+pub fn save_memory() {
+    pack_relocations();
+    keep_cold_code_apart();
+}
+
+/// Puts the functions that are marked `#[cold]`, by us and by others, in a part of the program of their
+/// own. The system reads code in pieces of 64 KiB, so that what never runs would be kept in memory by
+/// what runs beside it.
+fn keep_cold_code_apart() {
+    if std::env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
+        println!("cargo::rustc-link-arg-bins=-Wl,-z,keep-text-section-prefix");
+    }
+}
+
 /// Packs the relocations of a program (`DT_RELR`). The loader reads all of them when it starts; as a
 /// plain table they are some 0.6 MB of what an idle service keeps in memory. The program is still
 /// loaded at a random address. Where the C library is another or older one, nothing changes.
-pub fn pack_relocations() {
+fn pack_relocations() {
     println!("cargo::rerun-if-changed=build.rs");
     if glibc().is_some_and(|version| version >= SINCE) {
         println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");

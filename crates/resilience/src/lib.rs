@@ -1,5 +1,6 @@
 //! How one service calls another without falling with it: circuit breaker, retry with a budget,
-//! deadline, bulkhead, and the HTTP and gRPC clients that are built on them.
+//! deadline, bulkhead, and the HTTP and gRPC clients that are built on them; Redis, where a service can
+//! do without its answer.
 //!
 //! Each piece is a `Params` and a small state machine that refuses nonsense in `try_new` and keeps
 //! time with tokio, so that tests can turn it. Nothing here knows what the services say to each
@@ -13,6 +14,7 @@ pub mod deadline;
 pub mod grpc;
 pub mod http_client;
 pub mod identity;
+pub mod lazy_redis;
 pub mod retry;
 pub mod retry_budget;
 
@@ -25,6 +27,7 @@ pub use http_client::{
     Answer, Call, CallError, Credentials, HttpClient, HttpClientParams, Target, plain_http,
 };
 pub use identity::Identity;
+pub use lazy_redis::{LazyRedis, RedisPatience, RedisSilence};
 pub use retry::{Retry, RetryParams, Verdict};
 pub use retry_budget::{RetryBudget, RetryBudgetParams};
 

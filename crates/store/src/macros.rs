@@ -42,7 +42,7 @@ macro_rules! fetch_all_locked {
 /// [`fetch_optional!`] that locks the row until the transaction ends.
 #[macro_export]
 macro_rules! fetch_optional_locked {
-    ($tx:expr, $row:ty, $sql:literal $(, $arg:expr)* $(,)?) => {
+    ($tx:expr, $row:ty, $sql:expr $(, $arg:expr)* $(,)?) => {
         $crate::__fetch!(fetch_optional, $tx, $row, [$sql, concat!($sql, " FOR UPDATE")] $(, $arg)*)
     };
 }

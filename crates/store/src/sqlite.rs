@@ -19,8 +19,11 @@ pub(crate) use self::writer::Member;
 use self::writer::Writer;
 use crate::StoreError;
 
-/// More readers than this only wait for each other and keep memory.
-const MAX_READERS: u32 = 4;
+/// More readers than there are processors, or than this, only wait for each other and keep memory: the
+/// pool takes them in turn, so that all of them stay open as long as there is anything to read.
+const MAX_READERS: usize = 4;
+/// One may stand still behind a client that takes its time.
+const MIN_READERS: usize = 2;
 /// A reader that nobody needed for this time is closed, with its thread and its cache.
 const MAX_IDLE: Duration = Duration::from_secs(30);
 /// How long to wait for another process that writes to the file, such as a backup.
@@ -43,7 +46,7 @@ impl Sqlite {
             .map_err(StoreError::unavailable)?;
         let patience = Duration::from_millis(settings.acquire_timeout_ms);
         let readers = SqlitePoolOptions::new()
-            .max_connections(settings.max_connections.min(MAX_READERS))
+            .max_connections(settings.max_connections.min(useful_readers()))
             .acquire_timeout(patience)
             .idle_timeout(MAX_IDLE)
             // The connection is a thread of this process; it has no need to be asked.
@@ -89,6 +92,11 @@ impl Sqlite {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+fn useful_readers() -> u32 {
+    let processors = std::thread::available_parallelism().map_or(MIN_READERS, usize::from);
+    u32::try_from(processors.clamp(MIN_READERS, MAX_READERS)).unwrap_or(u32::MAX)
 }
 
 fn connect_options(url: &str) -> Result<SqliteConnectOptions, StoreError> {

@@ -140,9 +140,7 @@ pub(crate) async fn change(
 ) -> Result<Client, ClientError> {
     let mut tx = state.db.begin().await?;
     let giver = caller(state, &mut tx, principal).await?;
-    let old = clients::find(&mut tx, id)
-        .await?
-        .ok_or(ClientError::Unknown)?;
+    let old = find_to_change(&mut tx, id).await?;
     if old.version != from_version {
         return Err(ClientError::Changed);
     }
@@ -183,9 +181,7 @@ pub(crate) async fn renew_secret(
 ) -> Result<(Client, SecretString), ClientError> {
     let mut tx = state.db.begin().await?;
     let giver = caller(state, &mut tx, principal).await?;
-    let old = clients::find(&mut tx, id)
-        .await?
-        .ok_or(ClientError::Unknown)?;
+    let old = find_to_change(&mut tx, id).await?;
     if !old.is_confidential() {
         return Err(ClientError::NoSecret);
     }
@@ -213,9 +209,7 @@ pub(crate) async fn delete(
 ) -> Result<(), ClientError> {
     let mut tx = state.db.begin().await?;
     let giver = caller(state, &mut tx, principal).await?;
-    let old = clients::find(&mut tx, id)
-        .await?
-        .ok_or(ClientError::Unknown)?;
+    let old = find_to_change(&mut tx, id).await?;
     end_sessions(state, &mut tx, id).await?;
     renew_service(state, &mut tx, &old, None).await?;
     if !clients::delete(&mut tx, id).await? {
@@ -242,6 +236,12 @@ fn client_state(client: &Client) -> serde_json::Value {
         "disabled": client.disabled,
         "version": client.version,
     })
+}
+
+/// Locked, so that tokens which somebody gets, or gives back, in the same moment end with it.
+async fn find_to_change(tx: &mut Tx, id: ClientId) -> Result<Client, ClientError> {
+    let found = clients::find_locked(tx, id).await?;
+    found.ok_or(ClientError::Unknown)
 }
 
 async fn store_change(tx: &mut Tx, client: &Client) -> Result<(), ClientError> {

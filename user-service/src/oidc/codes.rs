@@ -11,6 +11,7 @@ use super::pkce;
 use super::scopes::OFFLINE_ACCESS;
 use super::store::codes::{self, StoredCode};
 use super::store::grants::{self, Grant};
+use super::store::{clients, consents};
 use super::token::{Issued, Issuing, issue};
 use crate::app::acting::acting;
 use crate::audit::{self, Actor, Entry};
@@ -43,6 +44,7 @@ pub(crate) async fn exchange(
     let now = state.clock.now();
     let hash = hash_of(asked.code.expose_secret());
     let mut tx = state.db.begin().await?;
+    still_in_force(&mut tx, client).await?;
     let code = codes::find_locked(&mut tx, &hash).await?.ok_or(BAD_CODE)?;
     if code.client != client.id {
         return Err(BAD_CODE);
@@ -54,6 +56,7 @@ pub(crate) async fn exchange(
     if code.expires_at <= now {
         return Err(GrantError::InvalidGrant("the code has expired"));
     }
+    still_allowed(&mut tx, &code).await?;
     let account = still_signed_in(state, &mut tx, &code).await?;
     let grant = open_grant(state, &mut tx, &code).await?;
     let account = acting(state, &mut tx, account, grant.session)
@@ -108,6 +111,22 @@ async fn take_back(
     tx.commit().await?;
     tracing::warn!(user.id = %code.user, client.id = %code.client, "an authorization code was used again; what it gave is revoked");
     Ok(BAD_CODE)
+}
+
+/// Locked first, as by whoever changes an application, so that one which is being disabled does not get
+/// a session that outlives it.
+async fn still_in_force(tx: &mut Tx, client: &Client) -> Result<(), GrantError> {
+    let now = clients::find_locked(tx, client.id).await?;
+    let in_force = now.is_some_and(|now| !now.disabled && now.secret_hash == client.secret_hash);
+    in_force.then_some(()).ok_or(GrantError::InvalidClient)
+}
+
+/// Whoever took the consent back since the code was issued gives nothing away.
+async fn still_allowed(tx: &mut Tx, code: &StoredCode) -> Result<(), GrantError> {
+    // Locked, so that a consent which is being taken back does not get a session that outlives it.
+    let allowed = consents::find_locked(tx, code.user, code.client).await?;
+    let allowed = allowed.filter(|allowed| code.scopes.is_subset_of(allowed));
+    allowed.map(drop).ok_or(BAD_CODE)
 }
 
 /// Whoever signed out, or was disabled, since the code was issued gives nothing away.

@@ -7,7 +7,7 @@ use common::ids::{StoreId, UserId};
 use common::time::Timestamp;
 use store::{StoreError, Tx};
 
-use super::factors::HeldFactors;
+use super::factors::{HeldFactors, held_factors};
 use super::roles;
 use crate::domain::account::Account;
 
@@ -233,12 +233,11 @@ pub(crate) async fn find_verified_locked(
     store::fetch_optional_locked!(
         tx,
         Verified,
-        "SELECT version,
-                (SELECT count(*) FROM totp_factors
-                 WHERE user_id = $1 AND confirmed_at IS NOT NULL) AS totp,
-                (SELECT count(*) FROM recovery_codes WHERE user_id = $1) AS recovery_codes,
-                (SELECT count(*) FROM passkeys WHERE user_id = $1) AS passkeys
-         FROM users WHERE id = $1 AND password_hash = $2 AND NOT disabled",
+        concat!(
+            "SELECT version, ",
+            held_factors!(),
+            " FROM users WHERE id = $1 AND password_hash = $2 AND NOT disabled"
+        ),
         id,
         password_hash
     )

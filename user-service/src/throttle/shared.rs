@@ -1,50 +1,29 @@
 //! Counts of failed logins in Redis, shared by all replicas.
 
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::time::Timestamp;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, FromRedisValue, Pipeline, RedisError};
-use secrecy::{ExposeSecret, SecretString};
+use redis::{FromRedisValue, Pipeline, RedisError};
+use resilience::{LazyRedis, RedisPatience, RedisSilence};
+use secrecy::SecretString;
 
 use super::SCOPES;
 use crate::domain::progression::Failures;
 
 /// A login waits this long for Redis at most; its password hash takes tens of milliseconds.
-const ANSWER_TIMEOUT: Duration = Duration::from_millis(250);
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
-/// After a failure Redis is left alone this long, so that logins do not wait for it one by one.
-const PAUSE: Duration = Duration::from_secs(1);
+const PATIENCE: RedisPatience = RedisPatience {
+    connect: Duration::from_millis(500),
+    answer: Duration::from_millis(250),
+};
 const PREFIX: &str = "maru:user:throttle:";
 
-/// Why Redis did not answer.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SharedError {
-    #[error("redis failed")]
-    Redis(#[from] RedisError),
-    #[error("redis did not answer in time")]
-    Timeout(#[from] tokio::time::error::Elapsed),
-}
-
 /// Counts in Redis: a hash `n` (failures) and `at` (microseconds of the last one) per key.
-pub(crate) struct SharedCounts {
-    connection: ConnectionManager,
-    paused_until: Mutex<Option<Instant>>,
-}
+pub(crate) struct SharedCounts(LazyRedis);
 
 impl SharedCounts {
     /// Connects when first needed, so that a start does not depend on Redis.
     pub(crate) fn new(url: &SecretString) -> Result<Self, RedisError> {
-        let client = Client::open(url.expose_secret())?;
-        let config = ConnectionManagerConfig::new()
-            .set_number_of_retries(0)
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(ANSWER_TIMEOUT));
-        Ok(Self {
-            connection: ConnectionManager::new_lazy_with_config(client, config)?,
-            paused_until: Mutex::default(),
-        })
+        LazyRedis::new(url, PATIENCE).map(Self)
     }
 
     /// The counts, or `None` when Redis does not answer.
@@ -93,18 +72,17 @@ impl SharedCounts {
     }
 
     /// Asks Redis for a sign of life.
-    pub(crate) async fn ping(&self) -> Result<(), SharedError> {
-        let mut pipeline = redis::pipe();
-        pipeline.cmd("PING");
-        let _pong: redis::Value = self.ask(&pipeline).await?;
+    pub(crate) async fn ping(&self) -> Result<(), RedisSilence> {
+        let mut ping = redis::pipe();
+        ping.cmd("PING");
+        let question = async |mut connection| ping.query_async(&mut connection).await;
+        let _pong: redis::Value = self.0.ask(question).await?;
         Ok(())
     }
 
     async fn answer<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Option<T> {
-        if self.is_paused() {
-            return None;
-        }
-        match self.ask(pipeline).await {
+        let question = async |mut connection| pipeline.query_async(&mut connection).await;
+        match self.0.ask_unless_paused(question).await? {
             Ok(value) => Some(value),
             Err(error) => {
                 let cause = common::error::ErrorChain(&error);
@@ -112,28 +90,6 @@ impl SharedCounts {
                 None
             }
         }
-    }
-
-    async fn ask<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, SharedError> {
-        let mut connection = self.connection.clone();
-        let asking = pipeline.query_async(&mut connection);
-        let outcome = tokio::time::timeout(ANSWER_TIMEOUT + CONNECT_TIMEOUT, asking)
-            .await
-            .map_err(SharedError::from)
-            .and_then(|answer| answer.map_err(SharedError::from));
-        let until = outcome.is_err().then(|| Instant::now() + PAUSE);
-        *self.pause() = until;
-        outcome
-    }
-
-    fn is_paused(&self) -> bool {
-        self.pause().is_some_and(|until| Instant::now() < until)
-    }
-
-    fn pause(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.paused_until
-            .lock()
-            .expect("no code panics while holding it")
     }
 }
 

@@ -1,4 +1,5 @@
 use serde_json::json;
+use testkit::ApiClient;
 
 use crate::harness::{OWNER, OWNER_PASSWORD, TestApp, log_so_far, text};
 use crate::second_factors::enrol;
@@ -107,6 +108,23 @@ async fn production_does_not_start_without_an_owner_or_with_known_secrets() {
 
 const RECOVERED: &str = "a password for the recovery";
 
+/// What the owner was told about the recovery, in the order of the alphabet.
+async fn told(owner: &ApiClient) -> Vec<String> {
+    let page = owner.get("/api/users/dev/outbox").await.expect(200);
+    let mails = page["items"].as_array().unwrap().iter();
+    let mails = mails.filter(|mail| mail["recipient"] == OWNER);
+    let mut told: Vec<String> = mails
+        .filter_map(|mail| match mail["template"].as_str()? {
+            "second_factor_changed" => mail["variables"]["change"].as_str(),
+            other => Some(other),
+        })
+        .filter(|told| matches!(*told, "password_changed" | "second_factors_reset"))
+        .map(str::to_owned)
+        .collect();
+    told.sort();
+    told
+}
+
 #[tokio::test]
 async fn an_owner_who_lost_every_factor_is_let_in_once_by_who_runs_the_machine() {
     let app = TestApp::start().await;
@@ -135,6 +153,10 @@ async fn an_owner_who_lost_every_factor_is_let_in_once_by_who_runs_the_machine()
         panic!("one entry: {page}");
     };
     assert_eq!(entry["actor_kind"], "system");
+    assert_eq!(
+        told(&again).await,
+        ["password_changed", "second_factors_reset"]
+    );
     let (_generator, _codes) = enrol(&app, &again, RECOVERED).await;
 
     // The same text asks for nothing new, whatever else the settings say now.
@@ -164,6 +186,10 @@ async fn a_recovery_that_names_no_owner_or_no_password_keeps_the_service_from_st
         refused(&stopped, "owner.recovery").await;
     }
     stopped.set("MARU_OWNER_EMAIL", OWNER);
+    let db = stopped.db().await;
+    execute(&db, &["UPDATE users SET disabled = NOT disabled"]).await;
+    refused(&stopped, "disabled").await;
+    execute(&db, &["UPDATE users SET disabled = NOT disabled"]).await;
     let app = stopped.start().await;
     let _tokens = app.log_in(OWNER, RECOVERED).await.expect(200);
 }

@@ -41,10 +41,7 @@ impl<'a> ServiceConfig<'a> {
             Target::Server(server) => {
                 server.service(factory);
             }
-            Target::Document(described) => {
-                described.paths.merge(factory.paths());
-                factory.schemas(&mut described.schemas);
-            }
+            Target::Document(described) => describe_one(described, factory),
         }
         self
     }
@@ -76,6 +73,15 @@ impl fmt::Debug for ServiceConfig<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServiceConfig").finish_non_exhaustive()
     }
+}
+
+/// A service's descriptions are a good part of its code, and most processes never run it: kept apart
+/// from the rest it is not even read from the disk.
+#[cold]
+#[inline(never)]
+fn describe_one(described: &mut Described, factory: impl OpenApiFactory) {
+    described.paths.merge(factory.paths());
+    factory.schemas(&mut described.schemas);
 }
 
 /// The document of `routes`, with this head, as JSON.

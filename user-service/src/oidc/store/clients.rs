@@ -123,16 +123,24 @@ pub(crate) async fn delete(tx: &mut Tx, id: ClientId) -> Result<bool, StoreError
     Ok(deleted == 1)
 }
 
-/// One application.
-pub(crate) async fn find(tx: &mut Tx, id: ClientId) -> Result<Option<Client>, StoreError> {
-    let row = store::fetch_optional!(
-        tx,
-        ClientRow,
+/// Selects the application `$1`.
+macro_rules! select_client {
+    () => {
         "SELECT id, name, secret_hash, redirect_uris, post_logout_redirect_uris, scopes,
                 service_session_id, service_stores, disabled, version, created_at, updated_at
-         FROM oidc_clients WHERE id = $1",
-        id
-    )?;
+         FROM oidc_clients WHERE id = $1"
+    };
+}
+
+/// One application.
+pub(crate) async fn find(tx: &mut Tx, id: ClientId) -> Result<Option<Client>, StoreError> {
+    let row = store::fetch_optional!(tx, ClientRow, select_client!(), id)?;
+    Ok(row.map(Client::from))
+}
+
+/// One application, kept from changing until the transaction ends.
+pub(crate) async fn find_locked(tx: &mut Tx, id: ClientId) -> Result<Option<Client>, StoreError> {
+    let row = store::fetch_optional_locked!(tx, ClientRow, select_client!(), id)?;
     Ok(row.map(Client::from))
 }
 

@@ -1,5 +1,7 @@
 //! An application that people let act for them, as a test plays it.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Method;
@@ -15,6 +17,9 @@ pub(super) const ISSUER: &str = "http://localhost:5000";
 /// The example of RFC 7636, appendix B.
 pub(super) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 pub(super) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+/// Long enough for a request to arrive where another transaction stands in its way.
+pub(super) const MOMENT: Duration = Duration::from_millis(300);
 
 /// A registered application.
 #[derive(Clone)]

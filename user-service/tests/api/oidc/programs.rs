@@ -5,8 +5,9 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{ApiClient, Reply};
+use uuid::Uuid;
 
-use super::application::{Application, claims_of, expect_refused};
+use super::application::{Application, MOMENT, claims_of, expect_refused};
 use crate::audit::entries;
 use crate::harness::{TestApp, text};
 use crate::neighbour::Neighbour;
@@ -225,6 +226,57 @@ async fn a_program_gives_nobody_elses_token_back() {
     assert_eq!(reply.status, 200);
     let again = claims_of(&token_of(&one).await);
     assert_eq!(again["sid"], claims_of(&token)["sid"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_that_gives_tokens_back_while_it_is_changed_keeps_none() {
+    let app = TestApp::start().await;
+    let program = register(&app).await;
+    let owner = app.owner().await;
+    let id: Uuid = program.id.parse().unwrap();
+    // A token is being given back, and another one has been got since.
+    let mut tx = app.db().await.begin().await.unwrap();
+    let next = Uuid::now_v7();
+    let sql = "UPDATE oidc_clients SET service_session_id = $2 WHERE id = $1";
+    store::execute!(tx, sql, id, next).unwrap();
+    let mut change = Box::pin(patch(
+        &owner,
+        &program,
+        json!({"version": 1, "disabled": true}),
+    ));
+    let waiting = tokio::time::timeout(MOMENT, &mut change).await;
+    assert!(waiting.is_err(), "it waits for the other transaction");
+    tx.commit().await.unwrap();
+    change.await.expect(200);
+    let mut tx = app.db().await.read().await.unwrap();
+    let sql = "SELECT session_id FROM ended_service_sessions WHERE session_id = $1";
+    let ended = store::fetch_optional!(tx, (Uuid,), sql, next).unwrap();
+    assert_eq!(ended, Some((next,)), "what it has now has ended, too");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_secrets_renewed_at_once_one_is_in_force() {
+    let app = TestApp::start().await;
+    let program = register(&app).await;
+    let owner = app.owner().await;
+    let path = format!("{PATH}/{}/secret", program.id);
+    let nothing = json!({});
+    let renewals = (0..8).map(|_| owner.post(&path, &nothing));
+    let mut in_force = 0;
+    for reply in futures_util::future::join_all(renewals).await {
+        let answer = reply.expect(200);
+        let mut renewed = program.clone();
+        renewed.secret = Some(text(&answer, "client_secret").to_owned());
+        if renewed.token(&[GRANT]).await.status == 200 {
+            in_force += 1;
+        }
+        // Whoever tries the others is not delayed here.
+        app.clock.advance(Duration::from_secs(3_600));
+    }
+    assert_eq!(in_force, 1);
+    expect_refused(program.token(&[GRANT]).await, 401, "invalid_client");
+    let renewals = entries(&app, "application.secret_renewed").await;
+    assert_eq!(renewals.len(), 8);
 }
 
 #[tokio::test]

@@ -211,6 +211,29 @@ async fn a_consent_is_listed_and_taken_back() {
 }
 
 #[tokio::test]
+async fn a_code_gives_nothing_once_the_consent_behind_it_was_taken_back() {
+    let app = TestApp::start().await;
+    let application = Application::register(&app).await;
+    let mut browser = Browser::new(&app.client);
+    let scope = [("scope", "openid orders:read")];
+    let code = application.code_in(&mut browser, &scope).await;
+    let owner = app.signed_in(OWNER, OWNER_PASSWORD).await;
+    let path = format!("/api/auth/consents/{}", application.id);
+    let _gone = owner.delete(&path).await.expect(204);
+    let reply = application.token(&Application::exchange(&code)).await;
+    expect_refused(reply, 400, "invalid_grant");
+
+    // Nor does it when less was allowed since.
+    let less = application
+        .code_in(&mut browser, &[("scope", "openid")])
+        .await;
+    let reply = application.token(&Application::exchange(&code)).await;
+    expect_refused(reply, 400, "invalid_grant");
+    let reply = application.token(&Application::exchange(&less)).await;
+    let _tokens = reply.expect(200);
+}
+
+#[tokio::test]
 async fn replicas_know_each_others_browsers_codes_and_grants() {
     let app = TestApp::start().await;
     let application = Application::register(&app).await;

@@ -3,7 +3,9 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::application::{Application, CALLBACK, ISSUER, VERIFIER, claims_of, expect_refused};
+use super::application::{
+    Application, CALLBACK, ISSUER, MOMENT, VERIFIER, claims_of, expect_refused,
+};
 use crate::harness::{OWNER, TestApp, text};
 
 #[tokio::test]
@@ -436,4 +438,22 @@ async fn userinfo_refuses_whoever_shows_no_token_of_an_application() {
         .get("/oauth/userinfo")
         .await
         .expect_problem(403, "forbidden");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_application_that_is_disabled_meanwhile_gets_nothing_for_a_code() {
+    let app = TestApp::start().await;
+    let application = Application::register(&app).await;
+    let code = application.code().await;
+    let params = Application::exchange(&code);
+    // Somebody else's change, not yet committed: the application still looks as before.
+    let mut tx = app.db().await.begin().await.unwrap();
+    let id: uuid::Uuid = application.id.parse().unwrap();
+    let sql = "UPDATE oidc_clients SET disabled = $2, version = version + 1 WHERE id = $1";
+    store::execute!(tx, sql, id, true).unwrap();
+    let mut exchange = Box::pin(application.token(&params));
+    let waiting = tokio::time::timeout(MOMENT, &mut exchange).await;
+    assert!(waiting.is_err(), "it waits for the change");
+    tx.commit().await.unwrap();
+    expect_refused(exchange.await, 401, "invalid_client");
 }
