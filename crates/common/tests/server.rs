@@ -1,5 +1,8 @@
 //! What every request passes, whatever the service.
 
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
 use actix_web::{HttpResponse, get, post};
 use common::auth::{Permit, permits};
 use common::error::{ApiError, PROBLEM_JSON};
@@ -11,6 +14,9 @@ use common::shutdown::Shutdown;
 use serde::Deserialize;
 use serde_json::json;
 use testkit::{ApiClient, TestIdentity};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,6 +50,7 @@ async fn broken() -> Result<HttpResponse, ApiError> {
 
 struct Running {
     client: ApiClient,
+    address: SocketAddr,
     identity: TestIdentity,
     shutdown: Shutdown,
     task: tokio::task::JoinHandle<std::io::Result<()>>,
@@ -66,7 +73,7 @@ impl Running {
             port: 0,
             grpc_port: 0,
             workers: 1,
-            shutdown_grace_ms: 1_000,
+            shutdown_grace_ms: 30_000,
         };
         let parts = ServerParts {
             settings,
@@ -78,12 +85,14 @@ impl Running {
             config.service(double).service(panic).service(broken);
         })
         .expect("a free port");
-        let client = ApiClient::new(format!("http://{}", server.address()));
+        let address = server.address();
+        let client = ApiClient::new(format!("http://{address}"));
         let shutdown = Shutdown::new();
         let stop = shutdown.clone();
         let task = tokio::spawn(async move { server.run_until(&stop).await });
         Self {
             client: client.with_token(identity.owner()),
+            address,
             identity,
             shutdown,
             task,
@@ -262,4 +271,45 @@ async fn an_application_gets_in_where_its_scopes_reach() {
     let refused = as_application("menu:read").post("/double", &number).await;
     refused.expect_problem(403, "forbidden");
     running.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_is_let_go() {
+    let running = Running::start(true);
+    let mut silent = TcpStream::connect(running.address).await.unwrap();
+    let mut answer = Vec::new();
+    let closed = timeout(Duration::from_secs(20), silent.read_to_end(&mut answer)).await;
+    assert_eq!(closed.expect("closed in time").unwrap(), 0);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_begins_slowly_is_heard() {
+    let running = Running::start(true);
+    let mut slow = TcpStream::connect(running.address).await.unwrap();
+    // Others are served meanwhile.
+    assert_eq!(running.client.get("/health").await.status, 200);
+    slow.write_all(b"GET /health HT").await.unwrap();
+    assert_eq!(running.client.get("/health").await.status, 200);
+    let rest = b"TP/1.1\r\nhost: maru\r\nconnection: close\r\n\r\n";
+    slow.write_all(rest).await.unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_a_client_that_says_nothing() {
+    let running = Running::start(true);
+    let _silent = TcpStream::connect(running.address).await.unwrap();
+    // Accepted after the silent one.
+    assert_eq!(running.client.get("/health").await.status, 200);
+    let began = Instant::now();
+    running.stop().await;
+    assert!(
+        began.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        began.elapsed()
+    );
 }

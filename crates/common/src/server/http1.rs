@@ -19,8 +19,7 @@ use tokio::net::TcpStream;
 
 use crate::settings::ServerSettings;
 
-/// Longest time from a connection's beginning to the end of its first request's head. One that is kept
-/// alive is waited for as long.
+/// Longest wait for the first byte of a connection, and from there for the end of a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest time that the rest of an unwanted request is read and thrown away.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
