@@ -236,7 +236,7 @@ async fn a_program_that_gives_tokens_back_while_it_is_changed_keeps_none() {
     let id: Uuid = program.id.parse().unwrap();
     // A token is being given back, and another one has been got since.
     let mut tx = app.db().await.begin().await.unwrap();
-    let next = Uuid::now_v7();
+    let next = Uuid::from_u128(1);
     let sql = "UPDATE oidc_clients SET service_session_id = $2 WHERE id = $1";
     store::execute!(tx, sql, id, next).unwrap();
     let mut change = Box::pin(patch(
