@@ -192,10 +192,11 @@ impl Call<'_> {
         if let Some(label) = discovery_label(screened.path.as_str()) {
             record.set_route(Arc::from(label), SharedString::const_str("gateway"));
             let path = screened.path.as_str();
-            return gateway
+            // In a box, as all that most requests have no need of: they should not carry the room for it.
+            let answered = gateway
                 .discovery
-                .answer(request, path, self.upload.as_ref())
-                .await;
+                .answer(request, path, self.upload.as_ref());
+            return Box::pin(answered).await;
         }
         // Held while the answer is awaited: what is beyond it would only wait in memory.
         let overloaded = |_full| ApiError::unavailable("overloaded", RETRY_AFTER);
@@ -210,7 +211,7 @@ impl Call<'_> {
                 caller: Caller::Unknown,
                 header_timeout: gateway.limits.proxy_header_timeout,
             };
-            return self.forward(&target, &screened, record).await;
+            return Box::pin(self.forward(&target, &screened, record)).await;
         }
         let Some(place) = place else {
             return Err(match screened.path.has_escaped_slash() {
@@ -221,7 +222,7 @@ impl Call<'_> {
         };
         let target = self.routed(place, &screened, record, ending).await?;
         if screened.upgrades {
-            return self.switch(&target, &screened, record).await;
+            return Box::pin(self.switch(&target, &screened, record)).await;
         }
         let mut draft = self.serve_and_mirror(&target, &screened, record).await?;
         place.edit_answer(draft.headers_mut());
@@ -241,8 +242,7 @@ impl Call<'_> {
     ) -> Result<Target<'p>, Refusal> {
         let (gateway, route) = (&self.worker.gateway, place.route);
         let backend = route.next_backend();
-        let name = SharedString::from_owned(place.service_name(backend).to_owned());
-        record.set_route(Arc::clone(&route.name), name);
+        record.set_route(Arc::clone(&route.name), place.service_label(backend));
         let gate = Gate {
             gatekeeper: &gateway.gatekeeper,
             peers: &gateway.peers,
@@ -319,7 +319,7 @@ impl Call<'_> {
         let outbound = self.prepare(target, screened, &forwarded)?;
         match self.ask(&target.service, target, &outbound, record).await {
             Ok(draft) => Ok(draft),
-            Err(error) => self.instead(target, &outbound, error, record).await,
+            Err(error) => Box::pin(self.instead(target, &outbound, error, record)).await,
         }
     }
 

@@ -1,10 +1,10 @@
 //! One place where a service runs, and what this gateway has seen of it.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use metrics::SharedString;
+use metrics::{Counter, Histogram, SharedString};
 use tokio::time::Instant;
 
 use super::address::Address;
@@ -21,12 +21,22 @@ pub(crate) struct Instance {
     id: Arc<str>,
     address: Address,
     label: SharedString,
+    series: OnceLock<Series>,
     weight: AtomicU32,
     status: AtomicU8,
     refuses_work: AtomicBool,
     in_flight: AtomicU64,
     since: Instant,
     seen: Mutex<Seen>,
+}
+
+/// The time series that nearly every request to an instance is written to.
+#[derive(Debug)]
+pub(crate) struct Series {
+    /// Requests that it answered.
+    pub(crate) answered: Counter,
+    /// How long they took until the head of the answer, in seconds.
+    pub(crate) duration: Histogram,
 }
 
 #[derive(Debug)]
@@ -42,6 +52,7 @@ impl Instance {
             id: id.into(),
             address,
             label,
+            series: OnceLock::new(),
             weight: AtomicU32::new(1),
             status: AtomicU8::new(code_of(ServiceStatus::Unknown)),
             refuses_work: AtomicBool::new(false),
@@ -67,6 +78,22 @@ impl Instance {
     /// Its name in time series.
     pub(crate) fn label(&self) -> SharedString {
         self.label.clone()
+    }
+
+    /// Its time series, as an instance of the service of this name.
+    pub(crate) fn series(&self, service: impl FnOnce() -> SharedString) -> &Series {
+        self.series.get_or_init(|| {
+            let (service, instance) = (service(), self.label());
+            Series {
+                answered: metrics::counter!(
+                    "gateway_instance_requests_total", "service" => service.clone(),
+                    "instance" => instance.clone(), "outcome" => "answered"
+                ),
+                duration: metrics::histogram!(
+                    "gateway_instance_duration_seconds", "service" => service, "instance" => instance
+                ),
+            }
+        })
     }
 
     pub(super) fn set_weight(&self, weight: u32) {

@@ -66,7 +66,7 @@ impl Call<'_> {
                     forwarded: &forwarded,
                     asked,
                 };
-                return cached.answer(record).await;
+                return Box::pin(cached.answer(record)).await;
             }
             Err(bypass) => bypass,
         };

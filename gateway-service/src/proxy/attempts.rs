@@ -98,7 +98,8 @@ impl Attempts<'_> {
         service.budget.deposit();
         match self.deadline {
             None => self.ask(place, permit).await,
-            Some(deadline) => match deadline.enforce(self.ask(place, permit)).await {
+            // In a box: who has no deadline should not carry the room for it.
+            Some(deadline) => match Box::pin(deadline.enforce(self.ask(place, permit))).await {
                 Ok(result) => result,
                 Err(_passed) => Err(NoAnswer::DeadlinePassed),
             },
@@ -188,8 +189,13 @@ impl Attempts<'_> {
         if let Some(outcome) = outcome {
             self.service.settle(instance, outcome);
         }
+        let series = instance.series(|| self.service.label());
+        series.duration.record(took.as_secs_f64());
         let word = match (&outcome, &attempt.result) {
-            (Some(Outcome::Answered(_)), _) => "answered",
+            (Some(Outcome::Answered(_)), _) => {
+                series.answered.increment(1);
+                return attempt;
+            }
             (Some(Outcome::Refused(_)), _) => "refused",
             (_, Ok(_)) => "failing_answer",
             (_, Err(SendError::Unreachable(_))) => "unreachable",
@@ -198,11 +204,6 @@ impl Attempts<'_> {
             (_, Err(SendError::Upload(_))) => "client_fault",
         };
         measure(self.service, instance, word);
-        metrics::histogram!(
-            "gateway_instance_duration_seconds",
-            "service" => self.service.label(), "instance" => instance.label()
-        )
-        .record(took.as_secs_f64());
         attempt
     }
 

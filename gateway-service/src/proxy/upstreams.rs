@@ -167,7 +167,8 @@ impl Upstreams {
                 Attempt::Failed(error) => return Err(failure(error)),
             }
         }
-        self.send_afresh(instance, request).await
+        // In a box: most requests find a connection, and should not carry the room for this.
+        Box::pin(self.send_afresh(instance, request)).await
     }
 
     /// Sends a request over a connection that was opened for it.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use metrics::SharedString;
 use resilience::Breaker;
 use routing::path::CanonicalPath;
 use routing::{CorsChoice, HeaderEdits, Request, Route, Table};
@@ -202,6 +203,14 @@ impl<'s> Place<'s> {
     pub(crate) fn service_name(&self, index: usize) -> &'s str {
         let service = self.snapshot.table.services().get(index);
         service.map_or("", |service| &service.name)
+    }
+
+    /// The same as the label of a time series.
+    pub(crate) fn service_label(&self, index: usize) -> SharedString {
+        let service = self.snapshot.table.services().get(index);
+        service.map_or(SharedString::const_str(""), |service| {
+            SharedString::from_shared(Arc::clone(&service.name))
+        })
     }
 
     /// The rules for pages of other origins.
