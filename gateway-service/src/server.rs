@@ -2,6 +2,7 @@
 //! others, and every byte of a path.
 
 mod preface;
+mod resting;
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -31,6 +32,7 @@ use crate::edge::peers::Scheme;
 use crate::edge::turns::Turns;
 use crate::proxy::Upstreams;
 use crate::settings::{LimitSettings, UpstreamSettings, millis};
+use resting::{Accepted, Lent, Patience, resting};
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 2048;
@@ -160,8 +162,8 @@ fn plain(
             Some(wait) => preface::follows(&stream, wait).await?,
         };
         Ok(match begins_with_preface {
-            true => (Turns::untouched(stream), Protocol::Http2, peer),
-            false => (Turns::new(stream), Protocol::Http1, peer),
+            true => (stream, Protocol::Http2, peer),
+            false => (stream, Protocol::Http1, peer),
         })
     });
     accept.and_then(http(listening, signal, Scheme::Http))
@@ -187,8 +189,8 @@ fn encrypted(
         let (socket, session) = stream.get_ref();
         let peer = set_up(socket);
         Ok(match session.alpn_protocol() {
-            Some(b"h2") => (Turns::untouched(stream), Protocol::Http2, peer),
-            _ => (Turns::new(stream), Protocol::Http1, peer),
+            Some(b"h2") => (stream, Protocol::Http2, peer),
+            _ => (stream, Protocol::Http1, peer),
         })
     };
     let http = http(listening, signal, Scheme::Https).map_err(TlsError::Service);
@@ -205,13 +207,8 @@ fn http<T: AsyncRead + AsyncWrite + Unpin + 'static>(
     listening: &Listening,
     signal: &GracefulShutdownSignal,
     scheme: Scheme,
-) -> impl ServiceFactory<
-    (Turns<T>, Protocol, Option<SocketAddr>),
-    Config = (),
-    Response = (),
-    Error = DispatchError,
-    InitError = (),
-> + use<T> {
+) -> impl ServiceFactory<Accepted<T>, Config = (), Response = (), Error = DispatchError, InitError = ()>
++ use<T> {
     let (limits, signal) = (&listening.limits, signal.clone());
     let worker = Rc::new(Worker {
         gateway: Arc::clone(&listening.gateway),
@@ -220,18 +217,24 @@ fn http<T: AsyncRead + AsyncWrite + Unpin + 'static>(
     let app = App::new().app_data(worker).app_data(scheme);
     let app = app.default_service(web::to(handle));
     let app = map_config(app.into_factory(), |()| AppConfig::default());
-    HttpService::build()
-        .graceful_shutdown_signal(move || {
-            let signal = signal.clone();
-            async move { signal.notified().await }
-        })
+    let stopping = move || {
+        let signal = signal.clone();
+        async move { signal.notified().await }
+    };
+    let patience = Patience {
+        first: millis(limits.head_timeout_ms),
+        next: Duration::from_secs(limits.keep_alive_seconds),
+    };
+    let http = HttpService::build()
+        .graceful_shutdown_signal(stopping.clone())
         .keep_alive(Duration::from_secs(limits.keep_alive_seconds))
         .client_request_timeout(millis(limits.head_timeout_ms))
         .client_disconnect_timeout(LINGER_TIMEOUT)
         // A client that closes its half has gone: its request must not go on behind its back.
         .h1_allow_half_closed(false)
-        .on_connect_ext(|stream: &Turns<T>, connection| stream.begin(connection))
-        .finish(app.map_err(|error| error.error_response()))
+        .on_connect_ext(|stream: &Turns<Lent<T>>, connection| stream.begin(connection))
+        .finish(app.map_err(|error| error.error_response()));
+    resting(http, patience, stopping)
 }
 
 impl RunningServer {

@@ -8,6 +8,7 @@
 //! thrown away (RFC 9112, section 9.6).
 
 mod boundary;
+mod rest;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -24,6 +25,8 @@ use tokio::time::{Sleep, sleep};
 
 use crate::answer::{Draft, close_after};
 use boundary::Boundary;
+use rest::Watch;
+pub(crate) use rest::{LOOK_INTERVAL, Rests};
 
 /// Bytes that a client may send ahead before it is left to wait.
 const MAX_AHEAD_BYTES: usize = 64 * 1024;
@@ -108,12 +111,20 @@ pub(crate) struct Turns<T> {
     discarded: bool,
     /// Until when the client's end is awaited, once this side has ended.
     linger: Option<Pin<Box<Sleep>>>,
+    /// Whether something was written that the system may not have taken yet.
+    unflushed: bool,
+    watch: Option<Watch>,
 }
 
 impl<T> Turns<T> {
-    /// For a connection on which requests follow each other.
-    pub(crate) fn new(stream: T) -> Self {
-        Self::with(stream, Boundary::new())
+    /// For a connection on which requests follow each other, and of which these bytes have been read.
+    /// When it rests, the server is told that it has ended, and nothing is done to the stream.
+    pub(crate) fn new(stream: T, begun: Vec<u8>, rests: Rests) -> Self {
+        Self {
+            ahead: begun,
+            watch: Some(Watch::new(rests)),
+            ..Self::with(stream, Boundary::new())
+        }
     }
 
     /// For a connection that has a protocol of its own for that.
@@ -131,7 +142,21 @@ impl<T> Turns<T> {
             over: false,
             discarded: false,
             linger: None,
+            unflushed: false,
+            watch: None,
         }
+    }
+
+    /// Whether it rests from now on, or has before.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.watch {
+            Some(watch) if self.boundary.is_between() && !self.unflushed => watch.poll(cx),
+            _ => Poll::Pending,
+        }
+    }
+
+    fn rests(&self) -> bool {
+        self.watch.as_ref().is_some_and(Watch::rests)
     }
 
     /// For the server: every request finds its connection's turn.
@@ -222,7 +247,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Turns<T> {
             this.discarded |= !this.ahead.is_empty();
             this.ahead = Vec::new();
         }
-        if this.over {
+        if this.over || this.rests() {
             return Poll::Ready(Ok(()));
         }
         if this.boundary.is_sealed() || this.boundary.is_complete() {
@@ -240,12 +265,17 @@ impl<T: AsyncRead + Unpin> AsyncRead for Turns<T> {
         let before = buffer.filled().len();
         match Pin::new(&mut this.stream).poll_read(cx, buffer) {
             Poll::Ready(Ok(())) => {}
+            // Only when nothing is there: what comes later finds the connection at rest.
+            Poll::Pending => return this.poll_rest(cx).map(Ok),
             other => return other,
         }
         let read = buffer.filled().get(before..).unwrap_or_default();
         if read.is_empty() {
             this.ended = true;
             return Poll::Ready(Ok(()));
+        }
+        if let Some(watch) = &mut this.watch {
+            watch.stir();
         }
         let count = this.boundary.pass(read);
         if this.boundary.is_sealed() {
@@ -265,6 +295,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Turns<T> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.unflushed = true;
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
@@ -273,6 +304,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Turns<T> {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.unflushed = true;
         Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
     }
 
@@ -281,13 +313,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Turns<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.unflushed &= flushed.is_pending();
+        flushed
     }
 
     /// Where the client has sent more than it gets an answer to, its end is awaited for a while: closing
     /// at once would take the last answer from it.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.rests() {
+            return Poll::Ready(Ok(()));
+        }
         if this.linger.is_none() {
             match Pin::new(&mut this.stream).poll_shutdown(cx) {
                 Poll::Ready(Ok(())) => this.linger = Some(Box::pin(sleep(LINGER))),

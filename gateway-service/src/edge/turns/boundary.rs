@@ -66,6 +66,11 @@ impl Boundary {
         self.phase == Phase::Complete
     }
 
+    /// Whether nothing of a next request has come.
+    pub(super) fn is_between(&self) -> bool {
+        self.phase == Phase::Head && self.head.is_empty()
+    }
+
     pub(super) fn is_sealed(&self) -> bool {
         self.phase == Phase::Sealed
     }

@@ -1,0 +1,337 @@
+//! Connections that rest: a client that says nothing costs its socket and little more.
+//!
+//! The server below sets two buffers of 8 KiB aside for every connection and keeps them until it ends. So
+//! it is given a connection when the first bytes of a request are there, is told that it has ended when
+//! the client has been silent for a while after an answer, and is given it again when there is more.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use actix_http::Protocol;
+use actix_http::error::DispatchError;
+use actix_service::{Service, ServiceFactory, fn_factory, fn_service};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::time::timeout;
+
+use crate::edge::turns::{LOOK_INTERVAL, Rests, Turns};
+
+/// Most bytes that are read before the server has the connection.
+const FIRST_BYTES: usize = 1024;
+
+/// Longest wait for the goodbye to a client that is sent away.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// How long clients may be silent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// Before the first request.
+    pub(super) first: Duration,
+    /// Between two requests.
+    pub(super) next: Duration,
+}
+
+/// A connection that somebody else uses for a while.
+#[derive(Debug)]
+pub(super) struct Lent<T>(Rc<RefCell<T>>);
+
+/// A connection, what is spoken on it, and whose it is.
+pub(super) type Accepted<T> = (T, Protocol, Option<SocketAddr>);
+
+/// Serves connections by `http`, as long as they don't rest. Where they do, they end when `patience` is
+/// over, when the client goes, or when `stopping` makes a future that is ready.
+pub(super) fn resting<T, F, Stop>(
+    http: F,
+    patience: Patience,
+    stopping: impl Fn() -> Stop + Clone + 'static,
+) -> impl ServiceFactory<Accepted<T>, Config = (), Response = (), Error = DispatchError, InitError = ()>
+where
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
+    F: ServiceFactory<
+            Accepted<Turns<Lent<T>>>,
+            Config = (),
+            Response = (),
+            Error = DispatchError,
+            InitError = (),
+        >,
+    F::Service: 'static,
+    F::Future: 'static,
+    Stop: Future<Output = ()>,
+{
+    fn_factory(move || {
+        let (http, stopping) = (http.new_service(()), stopping.clone());
+        async move {
+            let http = Rc::new(http.await?);
+            Ok(fn_service(move |accepted| {
+                let (http, stopping) = (Rc::clone(&http), stopping.clone());
+                async move { serve(&*http, accepted, patience, stopping).await }
+            }))
+        }
+    })
+}
+
+async fn serve<T, Stop>(
+    http: &impl Service<Accepted<Turns<Lent<T>>>, Response = (), Error = DispatchError>,
+    (mut stream, protocol, peer): Accepted<T>,
+    patience: Patience,
+    stopping: impl Fn() -> Stop,
+) -> Result<(), DispatchError>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+    Stop: Future<Output = ()>,
+{
+    if protocol == Protocol::Http2 {
+        let (lent, _ours) = Lent::new(stream);
+        return Box::pin(http.call((Turns::untouched(lent), protocol, peer))).await;
+    }
+    let mut wait = patience.first;
+    loop {
+        let begun = tokio::select! {
+            biased;
+            begun = timeout(wait, first_bytes(&mut stream)) => begun,
+            () = stopping() => Ok(None),
+        };
+        let Ok(Some(begun)) = begun else {
+            // Nobody has anything to answer.
+            let _best_effort = timeout(GOODBYE, stream.shutdown()).await;
+            return Ok(());
+        };
+        let rests = Rests::default();
+        let (lent, ours) = Lent::new(stream);
+        let turns = Turns::new(lent, begun, Rc::clone(&rests));
+        // In a box, which is there no longer than what it holds.
+        Box::pin(http.call((turns, protocol, peer))).await?;
+        stream = match Rc::try_unwrap(ours) {
+            Ok(back) if rests.get() => back.into_inner(),
+            _ => return Ok(()),
+        };
+        wait = patience.next.saturating_sub(LOOK_INTERVAL);
+    }
+}
+
+/// What a client says when it begins; `None` when it has gone.
+async fn first_bytes<T: AsyncRead + Unpin>(stream: &mut T) -> Option<Vec<u8>> {
+    let read = poll_fn(|cx| {
+        // Not kept while nothing comes.
+        let mut bytes = [0; FIRST_BYTES];
+        let mut bytes = ReadBuf::new(&mut bytes);
+        ready!(Pin::new(&mut *stream).poll_read(cx, &mut bytes))?;
+        Poll::Ready(io::Result::Ok(bytes.filled().to_vec()))
+    });
+    read.await.ok().filter(|bytes| !bytes.is_empty())
+}
+
+impl<T> Lent<T> {
+    /// To be given away, and to be kept.
+    fn new(stream: T) -> (Self, Rc<RefCell<T>>) {
+        let ours = Rc::new(RefCell::new(stream));
+        (Self(Rc::clone(&ours)), ours)
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Lent<T> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_read(cx, buffer)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Lent<T> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.borrow().is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::future::pending;
+
+    use actix_http::HttpService;
+    use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, map_config};
+    use actix_web::dev::AppConfig;
+    use actix_web::{App, HttpRequest, web};
+    use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
+    use tokio::task::LocalSet;
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+    use crate::edge::turns::Turn;
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    const BODY: &str = "hello ";
+    const PATIENCE: Patience = Patience {
+        first: Duration::from_secs(5),
+        next: Duration::from_secs(60),
+    };
+
+    async fn hello(request: HttpRequest) -> String {
+        let _until_answered = Turn::of(&request);
+        BODY.repeat(100)
+    }
+
+    /// Serves one end of a connection while `client` has the other one; says how often the server was
+    /// given it.
+    async fn served<C: Future<Output = ()>, Stop: Future<Output = ()>>(
+        stopping: impl Fn() -> Stop,
+        client: impl FnOnce(DuplexStream) -> C,
+    ) -> u32 {
+        // The server has a clock of its own, which is a task.
+        LocalSet::new()
+            .run_until(async {
+                let app = App::new().default_service(web::to(hello));
+                let app = map_config(app.into_factory(), |()| AppConfig::default());
+                let http = HttpService::build()
+                    .keep_alive(PATIENCE.next)
+                    .client_request_timeout(PATIENCE.first)
+                    .h1_allow_half_closed(false)
+                    .on_connect_ext(|stream: &Turns<Lent<DuplexStream>>, data| stream.begin(data))
+                    .finish(app.map_err(|error| error.error_response()));
+                let http = http.new_service(()).await.unwrap();
+                let given = Cell::new(0);
+                let counted = fn_service(|accepted| {
+                    given.set(given.get() + 1);
+                    http.call(accepted)
+                });
+                let counted = counted.new_service(()).await.unwrap();
+                // What is not read by the client waits with the server.
+                let (theirs, ours) = duplex(64);
+                let accepted = (ours, Protocol::Http1, None);
+                let serving = serve(&counted, accepted, PATIENCE, stopping);
+                let (served, ()) = tokio::join!(serving, client(theirs));
+                served.unwrap();
+                given.get()
+            })
+            .await
+    }
+
+    async fn answer(client: &mut DuplexStream) {
+        let mut answer = Vec::new();
+        let is_whole = |answer: &[u8]| {
+            let head = answer.windows(4).position(|four| four == b"\r\n\r\n");
+            head.is_some_and(|end| answer.len() == end + 4 + BODY.len() * 100)
+        };
+        while !is_whole(&answer) {
+            let room = &mut [0];
+            assert_eq!(client.read(room).await.unwrap(), 1, "no whole answer");
+            answer.push(room[0]);
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 200"));
+    }
+
+    async fn ask(client: &mut DuplexStream) {
+        client.write_all(REQUEST).await.unwrap();
+        answer(client).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_at_the_moment_of_rest_gets_its_answer() {
+        for around in [LOOK_INTERVAL, 2 * LOOK_INTERVAL, 3 * LOOK_INTERVAL] {
+            for micros in (0..8_000).step_by(250) {
+                let silence = around + Duration::from_micros(micros) - Duration::from_millis(4);
+                let given = served(pending, |mut client| async move {
+                    ask(&mut client).await;
+                    sleep(silence).await;
+                    ask(&mut client).await;
+                });
+                let given = given.await;
+                assert!(matches!(given, 1 | 2), "{silence:?}");
+                assert!(silence > LOOK_INTERVAL || given == 1, "{silence:?}");
+                assert!(silence < 2 * LOOK_INTERVAL + Duration::from_millis(3) || given == 2);
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_under_way_does_not_rest() {
+        let given = served(pending, |mut client| async move {
+            ask(&mut client).await;
+            for _ in 0..3 {
+                let (half, rest) = REQUEST.split_at(20);
+                client.write_all(half).await.unwrap();
+                sleep(10 * LOOK_INTERVAL).await;
+                client.write_all(rest).await.unwrap();
+                // Not all of the answer can be written meanwhile.
+                sleep(10 * LOOK_INTERVAL).await;
+                answer(&mut client).await;
+            }
+        });
+        assert_eq!(given.await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_sent_ahead_is_answered_and_then_it_rests() {
+        let given = served(pending, |mut client| async move {
+            for _ in 0..3 {
+                client.write_all(&REQUEST.repeat(2)).await.unwrap();
+                answer(&mut client).await;
+                answer(&mut client).await;
+                sleep(5 * LOOK_INTERVAL).await;
+            }
+        });
+        assert_eq!(given.await, 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_silent_for_too_long_is_sent_away() {
+        let given = served(pending, |mut client| async move {
+            let begin = Instant::now();
+            assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+            assert_eq!(begin.elapsed(), PATIENCE.first);
+        });
+        assert_eq!(given.await, 0);
+        let given = served(pending, |mut client| async move {
+            ask(&mut client).await;
+            let begin = Instant::now();
+            assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+            let waited = begin.elapsed();
+            assert!(waited >= PATIENCE.next && waited < PATIENCE.next + 2 * LOOK_INTERVAL);
+        });
+        assert_eq!(given.await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_ends_what_rests() {
+        let begin = Instant::now();
+        let stop = Duration::from_secs(10);
+        let stopping = || tokio::time::sleep_until(begin + stop);
+        let given = served(stopping, |mut client| async move {
+            ask(&mut client).await;
+            assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+        });
+        assert_eq!(given.await, 1);
+        assert!(begin.elapsed() < stop + LOOK_INTERVAL);
+    }
+}
