@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
 /// What every client asks for.
@@ -133,33 +134,35 @@ impl Load {
     /// Asks at an even rate, for so long. The time of a request that could not be sent when it was due,
     /// for the one before it, counts from then: a stall is not hidden by what it kept from being sent.
     pub(super) async fn at_rate(&self, per_second: f64, lasting: Duration) -> anyhow::Result<Seen> {
-        let interval = Duration::from_secs_f64(f64::from(self.clients) / per_second);
-        let begin = Instant::now() + Duration::from_millis(50);
-        let mut tasks = JoinSet::new();
-        for index in 0..self.clients {
-            let share = f64::from(index) / f64::from(self.clients);
-            let due = (begin + interval.mul_f64(share), begin + lasting);
-            tasks.spawn(self.clone().one_at_rate(due, interval));
+        let (mut tasks, mut bells) = (JoinSet::new(), Vec::new());
+        for _ in 0..self.clients {
+            let (bell, dues) = unbounded_channel();
+            bells.push(bell);
+            tasks.spawn(self.clone().one_at_rate(dues));
         }
+        let ringing = std::thread::spawn(move || ring(&bells, per_second, lasting));
         let mut all = Seen::new();
         while let Some(seen) = tasks.join_next().await {
             let seen = seen?;
             all.times.add(&seen.times)?;
             all.failures += seen.failures;
         }
+        // It has ended, or the clients would not have.
+        let _ = ringing.join();
         Ok(all)
     }
 
-    async fn one_at_rate(self, (first, end): (Instant, Instant), interval: Duration) -> Seen {
+    async fn one_at_rate(self, mut dues: UnboundedReceiver<Instant>) -> Seen {
         let mut seen = Seen::new();
         let mut client = Client::connect(self.address).await;
-        let mut due = first;
-        while due < end {
-            let mut began = due;
-            if Instant::now() < due {
-                tokio::time::sleep_until(due.into()).await;
-                began = Instant::now();
-            }
+        loop {
+            let began = match dues.try_recv() {
+                Ok(due) => due,
+                Err(_none_yet) => match dues.recv().await {
+                    Some(_due_now) => Instant::now(),
+                    None => return seen,
+                },
+            };
             let asked = match &mut client {
                 Ok(client) => client.ask_for(&self.request).await,
                 Err(_refused) => Err(io::ErrorKind::ConnectionRefused.into()),
@@ -171,9 +174,21 @@ impl Load {
                 seen.failures += 1;
                 client = Client::connect(self.address).await;
             }
-            due += interval;
         }
-        seen
+    }
+}
+
+/// Tells one client after the other when its next request is due. A thread does it: the clock of the
+/// runtime has steps of a millisecond, in which an even rate would come in bunches.
+fn ring(bells: &[UnboundedSender<Instant>], per_second: f64, lasting: Duration) {
+    let begin = Instant::now() + Duration::from_millis(50);
+    let dues =
+        (0_u32..).map(|count| begin + Duration::from_secs_f64(f64::from(count) / per_second));
+    let dues = dues.take_while(|due| *due < begin + lasting);
+    for (due, bell) in dues.zip(bells.iter().cycle()) {
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        // A client that has ended has failed, and says so itself.
+        let _ = bell.send(due);
     }
 }
 

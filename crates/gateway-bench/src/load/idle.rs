@@ -1,10 +1,15 @@
 //! Clients that keep their connections and say nothing.
 
+use std::time::Duration;
+
 use tokio::task::JoinSet;
 
 use super::backend::Backend;
 use super::client::Client;
 use super::{Row, Size, mib, start};
+
+/// How long the last of them has been silent when the memory is read.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// Measures the memory of idle kept connections, each of which has asked once.
 ///
@@ -29,6 +34,7 @@ pub async fn idle(program: &str, size: Size) -> anyhow::Result<Vec<Row>> {
             clients.push(client??);
         }
     }
+    tokio::time::sleep(SILENCE).await;
     let after = gateway.memory_kib()?;
     let mut alive = 0;
     for client in &mut clients {
