@@ -94,7 +94,8 @@ class System:
             "MARU_OWNER_PASSWORD": PASSWORD,
             **settings,
         }
-        start = lambda name: subprocess.Popen([binaries / name], env=environment)
+        # What they log is no part of the table.
+        start = lambda name: subprocess.Popen([binaries / name], env=environment, stdout=sys.stderr)
         self.processes = [start("user-service"), start("gateway-service")]
         for _ in range(200):
             try:
