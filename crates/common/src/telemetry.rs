@@ -1,5 +1,6 @@
 //! Logs and metrics of a process.
 
+use std::io::IsTerminal as _;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -27,9 +28,17 @@ pub fn init_logs(
             let lines = fmt::layer().json().flatten_event(true);
             registry.with(lines).try_init()
         }
-        Profile::Development => registry.with(fmt::layer().compact()).try_init(),
+        Profile::Development => {
+            let lines = fmt::layer().compact().with_ansi(shows_colours());
+            registry.with(lines).try_init()
+        }
     };
     Ok(())
+}
+
+/// On a terminal, unless its user wants none (<https://no-color.org>).
+fn shows_colours() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
 }
 
 /// The process-wide Prometheus recorder.
