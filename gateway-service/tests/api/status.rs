@@ -4,6 +4,7 @@ use serde_json::Value;
 use testkit::wait_for;
 
 use crate::gateway::Gateway;
+use crate::registrar::Registrar;
 use crate::upstream::{Reply, Upstream, healthy};
 
 const FAST: [(&str, &str); 2] = [
@@ -161,4 +162,25 @@ async fn an_endless_or_silent_health_answer_is_no_good_one() {
         service(&report, "iot")["detail"],
         "the health answer is too large"
     );
+}
+
+#[tokio::test]
+async fn a_service_that_registers_is_looked_at_at_once() {
+    // By itself the gateway would look again after a quarter of an hour.
+    let registrar = Registrar::with(&[
+        ("ORDER_URL", "http://127.0.0.1:1"),
+        ("GATEWAY__STATUS__INTERVAL_MS", "3600000"),
+    ])
+    .await;
+    let gateway = &registrar.gateway;
+    until(gateway, "order to be missed", |report| {
+        service(report, "order")["status"] == "UNHEALTHY"
+    })
+    .await;
+    let order = Upstream::start(|_| Reply::ok("")).await;
+    registrar.register("order", &order).await.expect(201);
+    until(gateway, "order to be seen", |report| {
+        service(report, "order")["status"] == "HEALTHY"
+    })
+    .await;
 }
