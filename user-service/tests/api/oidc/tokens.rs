@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use store::Tx;
+use uuid::Uuid;
 
 use super::application::{
     Application, CALLBACK, ISSUER, MOMENT, VERIFIER, claims_of, expect_refused,
@@ -442,15 +444,31 @@ async fn userinfo_refuses_whoever_shows_no_token_of_an_application() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_application_that_is_disabled_meanwhile_gets_nothing_for_a_code() {
+    gets_nothing_after(async |tx, id| {
+        let sql = "UPDATE oidc_clients SET disabled = $2, version = version + 1 WHERE id = $1";
+        store::execute!(tx, sql, id, true).unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_is_renewed_meanwhile_gets_nothing_for_a_code() {
+    gets_nothing_after(async |tx, id| {
+        let sql = "UPDATE oidc_clients SET secret_hash = $2, version = version + 1 WHERE id = $1";
+        store::execute!(tx, sql, id, "the hash of another secret").unwrap();
+    })
+    .await;
+}
+
+/// Exchanges a code while somebody changes its application.
+async fn gets_nothing_after(change: impl AsyncFnOnce(&mut Tx, Uuid)) {
     let app = TestApp::start().await;
     let application = Application::register(&app).await;
     let code = application.code().await;
     let params = Application::exchange(&code);
-    // Somebody else's change, not yet committed: the application still looks as before.
     let mut tx = app.db().await.begin().await.unwrap();
-    let id: uuid::Uuid = application.id.parse().unwrap();
-    let sql = "UPDATE oidc_clients SET disabled = $2, version = version + 1 WHERE id = $1";
-    store::execute!(tx, sql, id, true).unwrap();
+    change(&mut tx, application.id.parse().unwrap()).await;
+    // Not yet committed: the application still looks as before, and proves itself.
     let mut exchange = Box::pin(application.token(&params));
     let waiting = tokio::time::timeout(MOMENT, &mut exchange).await;
     assert!(waiting.is_err(), "it waits for the change");
