@@ -88,12 +88,8 @@ pub fn table(layout: &Layout, running: &[Running]) -> Table {
             number(placement.grpc_port.map(u32::from)),
             number(one.pid),
             format!("{} ms", one.ready_after.as_millis()),
-            // The gateway keeps nothing and publishes nothing.
-            if gateway {
-                "-".to_owned()
-            } else {
-                layout.describe_database(one.service)
-            },
+            layout.describe_database(one.service),
+            // The gateway publishes nothing.
             if gateway { "-" } else { layout.events.as_str() }.to_owned(),
             profile(layout).to_owned(),
         ]);
