@@ -38,8 +38,8 @@ use crate::edge::turns::Turn;
 use crate::fallback::{AnswerCache, fixed};
 use crate::local::{Local, LocalState};
 use crate::proxy::{
-    Attempts, NoAnswer, Origin, Outbound, SendError, Switch, Switched, Upload, Upstreams, relay,
-    relay_switch,
+    Attempts, NoAnswer, Origin, Outbound, Pace, SendError, Switch, Switched, Upload, Upstreams,
+    relay, relay_switch,
 };
 use crate::record::Record;
 use crate::refusal::{
@@ -84,7 +84,7 @@ pub(crate) struct Gateway {
 pub(crate) struct Limits {
     pub(crate) max_body_bytes: u64,
     pub(crate) max_target_bytes: usize,
-    pub(crate) upload_idle_timeout: Duration,
+    pub(crate) upload_pace: Pace,
     pub(crate) download_idle_timeout: Duration,
     /// Longest wait for the head of an answer: of a routed service, and of one below `/proxy`.
     pub(crate) header_timeout: Duration,
@@ -117,10 +117,10 @@ pub(crate) async fn handle(
         told: Told::default(),
         closes_unless_switched: asks_for_websocket(request.headers()),
     };
-    let idle_timeout = worker.gateway.limits.upload_idle_timeout;
+    let pace = worker.gateway.limits.upload_pace;
     let (upload, stream) = match ending.closes_unless_switched {
         true => (None, Cell::new(Some(payload))),
-        false => (Upload::of(&request, payload, idle_timeout), Cell::new(None)),
+        false => (Upload::of(&request, payload, pace), Cell::new(None)),
     };
     let known = context.clone();
     let answered = context.scope(async {

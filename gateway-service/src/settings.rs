@@ -76,6 +76,9 @@ pub struct LimitSettings {
     pub head_timeout_ms: u64,
     /// Longest silence inside the body of a request, in milliseconds.
     pub body_idle_timeout_ms: u64,
+    /// What the body of a request must bring for each second of waiting beyond that, in bytes; 0 asks
+    /// for nothing.
+    pub body_min_bytes_per_second: u64,
     /// An unused connection of a client is kept this long, in seconds.
     pub keep_alive_seconds: u64,
     /// Connections of clients that one worker holds.

@@ -25,6 +25,7 @@ use crate::edge::limit::{Limiters, keep_small};
 use crate::edge::peers::TrustedPeers;
 use crate::fallback::AnswerCache;
 use crate::local::LocalState;
+use crate::proxy::Pace;
 use crate::registry::{self, Discovery, MIGRATIONS, Registry};
 use crate::routing::{Live, LiveParts, watch};
 use crate::server::{RunningServer, ServerParts, start};
@@ -171,7 +172,10 @@ fn gateway(
             proxy_header_timeout: millis(own.registry.header_timeout_ms),
             max_body_bytes: own.limits.max_body_bytes,
             max_target_bytes: own.limits.max_target_bytes,
-            upload_idle_timeout: millis(own.limits.body_idle_timeout_ms),
+            upload_pace: Pace {
+                idle_timeout: millis(own.limits.body_idle_timeout_ms),
+                min_bytes_per_second: own.limits.body_min_bytes_per_second,
+            },
             download_idle_timeout: millis(own.upstream.body_idle_timeout_ms),
         },
         via: format!("maru-{}", instance.get(..8).unwrap_or("0")),

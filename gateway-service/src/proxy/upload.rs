@@ -4,7 +4,6 @@ use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::error::PayloadError;
@@ -15,6 +14,8 @@ use futures_util::{FutureExt as _, Stream as _, StreamExt as _};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::pace::{Pace, Wait};
+
 /// Most bytes of a request's body that are kept so that it can be sent again.
 const MAX_REPLAYED_BYTES: u64 = 64 * 1024;
 
@@ -23,7 +24,7 @@ const MAX_REPLAYED_BYTES: u64 = 64 * 1024;
 pub(crate) enum UploadFault {
     #[error("the body has more than {0} bytes")]
     TooLarge(u64),
-    #[error("the client fell silent inside the body")]
+    #[error("the body came too slowly")]
     Stalled,
     #[error("the body's encoding is broken")]
     Malformed,
@@ -38,7 +39,7 @@ pub(crate) struct Upload {
     /// Bytes announced; `None` when the body is chunked.
     length: Option<u64>,
     max_bytes: Cell<u64>,
-    idle_timeout: Duration,
+    wait: Wait,
     received: Cell<u64>,
     finished: Cell<bool>,
     last_activity: Cell<Instant>,
@@ -49,16 +50,12 @@ pub(crate) struct Upload {
 impl Upload {
     /// The body of a request; `None` when it has none. The server has checked that there is either
     /// one Content-Length or chunked coding.
-    pub(crate) fn of(
-        request: &HttpRequest,
-        payload: Payload,
-        idle_timeout: Duration,
-    ) -> Option<Rc<Self>> {
+    pub(crate) fn of(request: &HttpRequest, payload: Payload, pace: Pace) -> Option<Rc<Self>> {
         let headers = request.headers();
         let length = match headers.get(header::CONTENT_LENGTH) {
             _ if headers.contains_key(header::TRANSFER_ENCODING) => None,
             None if request.version() > Version::HTTP_11 => {
-                return Self::unannounced(payload, idle_timeout);
+                return Self::unannounced(payload, pace);
             }
             None => return None,
             Some(value) => match value.to_str().ok()?.trim().parse().ok()? {
@@ -66,15 +63,15 @@ impl Upload {
                 length => Some(length),
             },
         };
-        Some(Self::new(payload, length, idle_timeout))
+        Some(Self::new(payload, length, pace))
     }
 
-    fn new(payload: Payload, length: Option<u64>, idle_timeout: Duration) -> Rc<Self> {
+    fn new(payload: Payload, length: Option<u64>, pace: Pace) -> Rc<Self> {
         Rc::new(Self {
             payload: RefCell::new(payload),
             length,
             max_bytes: Cell::new(u64::MAX),
-            idle_timeout,
+            wait: Wait::new(pace),
             received: Cell::new(0),
             finished: Cell::new(false),
             last_activity: Cell::new(Instant::now()),
@@ -83,12 +80,12 @@ impl Upload {
     }
 
     /// HTTP/2 needs no header for a body: there is none when the stream has ended already.
-    fn unannounced(mut payload: Payload, idle_timeout: Duration) -> Option<Rc<Self>> {
+    fn unannounced(mut payload: Payload, pace: Pace) -> Option<Rc<Self>> {
         match payload.next().now_or_never() {
             Some(None) => None,
-            None => Some(Self::new(payload, None, idle_timeout)),
+            None => Some(Self::new(payload, None, pace)),
             Some(Some(first)) => {
-                let upload = Self::new(payload, None, idle_timeout);
+                let upload = Self::new(payload, None, pace);
                 // It waits among what is sent again, which is sent first.
                 match first.map(|data| upload.accept(&data)) {
                     Ok(Ok(())) => {}
@@ -132,8 +129,10 @@ impl Upload {
 
     fn accept(&self, data: &Bytes) -> Result<(), UploadFault> {
         let received = self.received.get().saturating_add(data.len() as u64);
+        let now = Instant::now();
         self.received.set(received);
-        self.last_activity.set(Instant::now());
+        self.last_activity.set(now);
+        self.wait.end(now);
         if self.length == Some(received) {
             self.finished.set(true);
         }
@@ -189,7 +188,7 @@ impl RequestBody {
     }
 
     fn poll_idle(&mut self, upload: &Upload, cx: &mut Context<'_>) -> Poll<UploadFault> {
-        let deadline = upload.last_activity.get() + upload.idle_timeout;
+        let deadline = upload.wait.deadline(upload.received.get(), Instant::now());
         let idle = self
             .idle
             .get_or_insert_with(|| Box::pin(sleep_until(deadline)));

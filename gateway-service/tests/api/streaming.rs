@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use testkit::wait_until;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::gateway::Gateway;
 use crate::messages::Body;
@@ -237,6 +239,33 @@ async fn a_client_that_falls_silent_inside_its_body_is_told_so() {
     let request = "POST /api/orders HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf";
     client.ask(request).await.problem(408, "body_timeout");
     assert!(client.is_closed().await);
+}
+
+#[tokio::test]
+async fn a_client_that_sends_a_byte_now_and_then_is_told_so() {
+    let upstream = Upstream::start(|_| Reply::ok("")).await;
+    let settings = [
+        ("GATEWAY__LIMITS__BODY_IDLE_TIMEOUT_MS", "1000"),
+        ("GATEWAY__LIMITS__BODY_MIN_BYTES_PER_SECOND", "100"),
+    ];
+    let gateway = Gateway::with(&upstream.url(), &settings).await;
+    let mut client = gateway.connect().await;
+    let request = "POST /api/orders HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n";
+    client.send(request).await;
+    let trickle = async |writer: &mut OwnedWriteHalf| {
+        loop {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            // The gateway may have closed already.
+            let _closed = writer.write_all(b"x").await;
+        }
+    };
+    // Never silent for as long as may be, and still ten times too slow.
+    let answer = tokio::select! {
+        head = client.reader.head() => head.unwrap().expect("an answer"),
+        () = trickle(&mut client.writer) => unreachable!("it never ends"),
+    };
+    assert!(answer.start.starts_with("HTTP/1.1 408 "), "{answer:?}");
+    assert!(!upstream.seen()[0].complete);
 }
 
 #[tokio::test]
