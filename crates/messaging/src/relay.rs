@@ -84,6 +84,8 @@ impl Relay {
                 }
                 Err(error) => warn("the outbox cannot be read", &error),
             }
+            // Every commit asks for a look. What is served needs none, and the rest can wait a little.
+            self.pause(STREAM_LINGER).await;
             tokio::select! {
                 () = self.shutdown.triggered() => {}
                 () = self.outbox.sleeper().notified() => {}

@@ -104,7 +104,7 @@ impl Messaging {
             link = Some(broker.link());
             if !intake.is_idle() {
                 let subscription = Subscription::new(broker.clone(), Arc::clone(&intake));
-                tasks.spawn(subscription.run(settings.batch_size, shutdown.clone()));
+                tasks.spawn(subscription.run(shutdown.clone()));
             }
             Box::new(Publisher::new(broker))
         };

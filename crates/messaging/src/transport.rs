@@ -38,3 +38,12 @@ pub(crate) trait Transport: Send + Sync {
     /// Hands over a batch, in order, and waits until the other side answers for it.
     async fn deliver(&self, destination: &str, batch: &[Outgoing]) -> Delivery;
 }
+
+/// The events as a JSON array; their bodies are JSON already.
+fn json_array<'a>(events: impl IntoIterator<Item = &'a Outgoing>) -> String {
+    let bodies: Vec<&str> = events
+        .into_iter()
+        .map(|event| event.body.as_str())
+        .collect();
+    format!("[{}]", bodies.join(","))
+}

@@ -19,6 +19,9 @@ pub(crate) use self::publisher::Publisher;
 pub(crate) use self::subscription::Subscription;
 use self::topology::Topology;
 
+/// Of a message with several events (CloudEvents 1.0.2, section 4 of the JSON format).
+const BATCH_CONTENT_TYPE: &str = "application/cloudevents-batch+json";
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Longest time to connect and to declare the exchanges.

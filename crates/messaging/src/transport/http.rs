@@ -11,7 +11,7 @@ use contracts::events::ROUTES;
 use resilience::{CallError, HttpClient, InvalidParams, Target};
 use serde::{Deserialize, Serialize};
 
-use super::{Delivery, Outgoing, Transport};
+use super::{Delivery, Outgoing, Transport, json_array};
 use crate::outbox::BUS;
 
 /// Where subscribers take events.
@@ -121,8 +121,7 @@ impl Transport for HttpTransport {
 }
 
 async fn post(target: &Target, batch: &[&Outgoing]) -> Result<Results, CallError> {
-    let bodies: Vec<&str> = batch.iter().map(|event| event.body.as_str()).collect();
-    let body = format!(r#"{{"events":[{}]}}"#, bodies.join(","));
+    let body = format!(r#"{{"events":{}}}"#, json_array(batch.iter().copied()));
     let call = target
         .post(EVENTS_PATH)
         .bytes("application/json", body)

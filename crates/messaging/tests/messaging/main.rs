@@ -7,6 +7,7 @@
     reason = "a test that fails may panic"
 )]
 
+mod broker;
 mod delivery;
 mod endpoints;
 mod failures;

@@ -12,14 +12,16 @@ use lapin::types::FieldTable;
 use resilience::{Backoff, BackoffParams, Jitter};
 use tokio::time::Instant;
 
-use super::{BoxError, Broker};
+use super::{BATCH_CONTENT_TYPE, BoxError, Broker};
 use crate::Envelope;
 use crate::intake::Intake;
 use crate::transport::http::Outcome;
 
-/// Prefetch: how many messages the broker hands out before the first is acknowledged. As many as a
-/// batch, so that the next one arrives while one is being committed, and memory stays bounded.
+/// Prefetch: how many messages the broker hands out before the first is acknowledged. Many, so that
+/// events which wait for others do not keep these from coming.
 const PREFETCH: u16 = 256;
+/// Messages of one transaction at most; each may hold dozens of events.
+const MAX_MESSAGES: usize = 16;
 /// Waits before connecting again, and before an event that failed is tried again.
 const BACKOFF: BackoffParams = BackoffParams {
     base: Duration::from_millis(100),
@@ -32,14 +34,14 @@ pub(crate) struct Subscription {
     intake: Arc<Intake>,
 }
 
-/// A message whose event was read.
+/// A message that was read, with those of its events that have no effect yet.
 struct Arrival {
     delivery: Delivery,
-    event: Envelope,
+    events: Vec<Envelope>,
 }
 
-/// Events that failed, kept unacknowledged until they are tried again: were they given back, the
-/// broker would hand them out again at once.
+/// Messages with events that failed, kept unacknowledged until these are tried again: were they
+/// given back, the broker would hand them out again at once.
 struct Later {
     arrivals: Vec<Arrival>,
     due: Instant,
@@ -52,10 +54,10 @@ impl Subscription {
     }
 
     /// Consumes until the shutdown, connecting again as often as needed.
-    pub(crate) async fn run(self, batch_size: u32, shutdown: Shutdown) {
+    pub(crate) async fn run(self, shutdown: Shutdown) {
         let mut backoff = new_backoff();
         loop {
-            let ended = self.consume(batch_size, &mut backoff, &shutdown).await;
+            let ended = self.consume(&mut backoff, &shutdown).await;
             let Err(error) = ended else { return };
             self.broker.link.set(false);
             tracing::warn!(error = %ErrorChain(error.as_ref()), "events cannot be consumed");
@@ -67,12 +69,7 @@ impl Subscription {
     }
 
     /// `Ok` means that the shutdown came; what is not acknowledged then goes back to the queue.
-    async fn consume(
-        &self,
-        batch_size: u32,
-        backoff: &mut Backoff,
-        shutdown: &Shutdown,
-    ) -> Result<(), BoxError> {
+    async fn consume(&self, backoff: &mut Backoff, shutdown: &Shutdown) -> Result<(), BoxError> {
         let session = self.broker.connect().await?;
         let channel = &session.channel;
         let service = self.broker.service.as_str();
@@ -96,7 +93,7 @@ impl Subscription {
         self.broker.link.set(true);
         backoff.reset();
 
-        let mut chunks = consumer.ready_chunks(usize::try_from(batch_size)?);
+        let mut chunks = consumer.ready_chunks(MAX_MESSAGES);
         let mut later = Later::none();
         loop {
             let arrivals = tokio::select! {
@@ -115,14 +112,17 @@ impl Subscription {
         Ok(())
     }
 
+    /// Gives all events their effect, in one transaction if possible. A message is acknowledged when
+    /// none of its events is left.
     async fn take(&self, arrivals: Vec<Arrival>, later: &mut Later) -> Result<(), BoxError> {
-        let (deliveries, events): (Vec<_>, Vec<_>) = arrivals
+        let (deliveries, events): (Vec<_>, Vec<Vec<_>>) = arrivals
             .into_iter()
-            .map(|arrival| (arrival.delivery, arrival.event))
+            .map(|arrival| ((arrival.delivery, arrival.events.len()), arrival.events))
             .unzip();
+        let events: Vec<_> = events.into_iter().flatten().collect();
         let outcomes = self.intake.receive(&events).await;
         let all_done = !outcomes.contains(&Outcome::Retry);
-        if let Some(last) = deliveries.last()
+        if let Some((last, _)) = deliveries.last()
             && all_done
             && later.arrivals.is_empty()
         {
@@ -131,12 +131,17 @@ impl Subscription {
             later.backoff.reset();
             return Ok(());
         }
-        for ((delivery, event), outcome) in deliveries.into_iter().zip(events).zip(outcomes) {
-            match outcome {
-                Outcome::Done | Outcome::Parked => {
-                    _ = delivery.ack(BasicAckOptions { multiple: false }).await?;
-                }
-                Outcome::Retry => later.arrivals.push(Arrival { delivery, event }),
+        let mut results = events.into_iter().zip(outcomes);
+        for (delivery, count) in deliveries {
+            let failed = results
+                .by_ref()
+                .take(count)
+                .filter(|(_, outcome)| *outcome == Outcome::Retry);
+            let events: Vec<_> = failed.map(|(event, _)| event).collect();
+            if events.is_empty() {
+                _ = delivery.ack(BasicAckOptions { multiple: false }).await?;
+            } else {
+                later.arrivals.push(Arrival { delivery, events });
             }
         }
         if !all_done {
@@ -160,8 +165,8 @@ impl Later {
 async fn read(deliveries: Vec<Delivery>) -> Result<Vec<Arrival>, lapin::Error> {
     let mut arrivals = Vec::with_capacity(deliveries.len());
     for delivery in deliveries {
-        match serde_json::from_slice(&delivery.data) {
-            Ok(event) => arrivals.push(Arrival { delivery, event }),
+        match read_events(&delivery) {
+            Ok(events) => arrivals.push(Arrival { delivery, events }),
             Err(error) => {
                 tracing::error!(%error, "a message is no event; it goes to the dead queue");
                 // Not requeued: a rejected message goes to the dead-letter exchange.
@@ -172,6 +177,16 @@ async fn read(deliveries: Vec<Delivery>) -> Result<Vec<Arrival>, lapin::Error> {
         }
     }
     Ok(arrivals)
+}
+
+/// Several events, or one by itself.
+fn read_events(delivery: &Delivery) -> serde_json::Result<Vec<Envelope>> {
+    let content_type = delivery.properties.content_type().as_ref();
+    if content_type.is_some_and(|name| name.as_str() == BATCH_CONTENT_TYPE) {
+        serde_json::from_slice(&delivery.data)
+    } else {
+        serde_json::from_slice(&delivery.data).map(|event| vec![event])
+    }
 }
 
 fn new_backoff() -> Backoff {
