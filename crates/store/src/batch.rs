@@ -2,9 +2,10 @@
 //!
 //! A transaction costs a few round trips and a sync of the disk, whether it serves one request or
 //! thirty. A [`Batcher`] lets one batch be at work at a time; who comes meanwhile waits and goes
-//! with the next batch. Nobody waits for a timer: a request that finds nobody at work begins at
-//! once, and under load a batch grows as large as the queue (group commit, as in Gawlick and
-//! Kinkade, "Varieties of Concurrency Control in IMS/VS Fast Path", 1985).
+//! with the next batch (group commit, as in Gawlick and Kinkade, "Varieties of Concurrency Control
+//! in IMS/VS Fast Path", 1985). Batches of several kinds on one database take turns, so that each
+//! gathers more requests. Nobody waits for a timer: before a batch begins, the tasks that are ready
+//! to run do, and in a service with nothing else to do there are none.
 //!
 //! It is for commands that may be repeated: a batch that fails as a whole is done again, each
 //! request by itself, so that a request which no transaction can hold fails alone.
@@ -16,10 +17,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
-use crate::StoreError;
+use crate::{Db, StoreError};
 
 /// Requests of one batch at most.
 pub const MAX_BATCH: usize = 64;
+
+/// A batch begins when nobody has joined it for this many rounds of everything else that is ready
+/// to run. What comes together from another service is read from the network in one round or two,
+/// and takes another to get here.
+const QUIET_ROUNDS: u32 = 4;
 
 /// What is done to a batch.
 pub trait BatchWork: Send + Sync + 'static {
@@ -30,7 +36,11 @@ pub trait BatchWork: Send + Sync + 'static {
     /// Why a request, or a whole batch, failed.
     type Error: From<StoreError> + Send + 'static;
 
-    /// Does all `requests`, in this order, in one transaction, and answers each at its place.
+    /// The database that it is done in; batches in the same one take turns.
+    fn db(&self) -> &Db;
+
+    /// Does all `requests`, in this order, in one transaction, and answers each at its place. It
+    /// must not wait for another batch in the same database.
     ///
     /// # Errors
     /// When nothing of the batch took effect, or when that is unknown.
@@ -104,19 +114,29 @@ impl<W: BatchWork> Shared<W> {
 
     /// Works until nobody waits.
     async fn work_off(self: Arc<Self>) {
-        let mut turn = Turn {
+        let mut stretch = Stretch {
             shared: &self,
             is_over: false,
         };
         loop {
-            // Whoever is about to ask, asks now.
-            tokio::task::yield_now().await;
+            let _turn = self.work.db().batch_turn().await;
+            self.gather().await;
             let (requests, answers) = self.next_batch();
             if requests.is_empty() {
-                turn.is_over = true;
+                stretch.is_over = true;
                 return;
             }
             self.answer_batch(&requests, answers).await;
+        }
+    }
+
+    /// Whoever is about to ask, asks now.
+    async fn gather(&self) {
+        let (mut joined, mut quiet_rounds) = (0, 0);
+        while joined < MAX_BATCH && quiet_rounds < QUIET_ROUNDS {
+            tokio::task::yield_now().await;
+            let before = std::mem::replace(&mut joined, self.lock().waiting.len());
+            quiet_rounds = if joined > before { 0 } else { quiet_rounds + 1 };
         }
     }
 
@@ -160,12 +180,12 @@ impl<W: BatchWork> Shared<W> {
 
 /// One stretch of work. Cut off before it is over (the work panicked, the runtime stops), it turns
 /// everybody away who waits, and the next request begins anew.
-struct Turn<'a, W: BatchWork> {
+struct Stretch<'a, W: BatchWork> {
     shared: &'a Shared<W>,
     is_over: bool,
 }
 
-impl<W: BatchWork> Drop for Turn<'_, W> {
+impl<W: BatchWork> Drop for Stretch<'_, W> {
     fn drop(&mut self) {
         if !self.is_over {
             let mut queue = self.shared.lock();

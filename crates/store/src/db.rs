@@ -5,6 +5,7 @@ use std::sync::Arc;
 use common::settings::DatabaseSettings;
 use secrecy::ExposeSecret;
 use sqlx::migrate::{Migration, Migrator};
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::StoreError;
 use crate::append_only;
@@ -15,7 +16,10 @@ use crate::tx::Tx;
 
 /// A service's database. Clones share the connections.
 #[derive(Clone, Debug)]
-pub struct Db(Backend);
+pub struct Db {
+    backend: Backend,
+    batch_turn: Arc<Mutex<()>>,
+}
 
 #[derive(Clone, Debug)]
 enum Backend {
@@ -49,7 +53,10 @@ impl Db {
                 return Err(StoreError::Settings(detail));
             }
         };
-        Ok(Self(backend))
+        Ok(Self {
+            backend,
+            batch_turn: Arc::default(),
+        })
     }
 
     /// Begins a write transaction. SQLite lets one in at a time, in the order of asking: hold it
@@ -58,7 +65,7 @@ impl Db {
     /// # Errors
     /// [`StoreError::Unavailable`] when no connection is free in time.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        match &self.0 {
+        match &self.backend {
             Backend::Sqlite(sqlite) => Ok(Tx::writer(sqlite.begin().await?)),
             Backend::Postgres(postgres) => Ok(Tx::postgres(postgres.begin().await?)),
         }
@@ -69,7 +76,7 @@ impl Db {
     /// # Errors
     /// [`StoreError::Unavailable`] when no connection is free in time.
     pub async fn read(&self) -> Result<Tx, StoreError> {
-        match &self.0 {
+        match &self.backend {
             Backend::Sqlite(sqlite) => Ok(Tx::reader(sqlite.read().await?)),
             Backend::Postgres(postgres) => Ok(Tx::postgres(postgres.read().await?)),
         }
@@ -81,10 +88,15 @@ impl Db {
     /// # Errors
     /// [`StoreError::Unavailable`] when no connection is free in time.
     pub async fn glance(&self) -> Result<Tx, StoreError> {
-        match &self.0 {
+        match &self.backend {
             Backend::Sqlite(sqlite) => Ok(Tx::of_sqlite(sqlite.glance().await?)),
             Backend::Postgres(postgres) => Ok(Tx::of_postgres(postgres.glance().await?)),
         }
+    }
+
+    /// Waits, in the order of asking, until no other batch is at work; see [`Batcher`](crate::Batcher).
+    pub(crate) async fn batch_turn(&self) -> MutexGuard<'_, ()> {
+        self.batch_turn.lock().await
     }
 
     /// Applies what is missing of all `sets`, in the order of their versions.
@@ -108,7 +120,7 @@ impl Db {
         }
         let mut migrator = Migrator::with_migrations(migrations);
         migrator.set_ignore_missing(true);
-        match &self.0 {
+        match &self.backend {
             Backend::Sqlite(sqlite) => sqlite.migrate(&migrator).await,
             Backend::Postgres(postgres) => postgres.migrate(&migrator).await,
         }
@@ -120,7 +132,7 @@ impl Db {
     /// # Errors
     /// When the table does not exist, or the database does not answer.
     pub async fn make_append_only(&self, table: &'static str) -> Result<(), StoreError> {
-        match &self.0 {
+        match &self.backend {
             Backend::Sqlite(_) => append_only::in_sqlite(self.begin().await?, table).await,
             Backend::Postgres(_) => append_only::in_postgres(self.begin().await?, table).await,
         }
@@ -148,7 +160,7 @@ impl Db {
     /// `sqlite` or `postgres`, for logs and status pages.
     #[must_use]
     pub fn engine_name(&self) -> &'static str {
-        match &self.0 {
+        match &self.backend {
             Backend::Sqlite(_) => "sqlite",
             Backend::Postgres(_) => "postgres",
         }
@@ -160,7 +172,7 @@ impl Db {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database cannot be reached.
     pub async fn try_lead(&self, name: &str) -> Result<Option<Leadership>, StoreError> {
-        match &self.0 {
+        match &self.backend {
             Backend::Sqlite(sqlite) => Ok(Leadership::in_process(sqlite.path(), name)),
             Backend::Postgres(postgres) => Leadership::on_server(postgres.options(), name).await,
         }
@@ -168,7 +180,7 @@ impl Db {
 
     /// Waits for open transactions and closes every connection.
     pub async fn close(&self) {
-        match &self.0 {
+        match &self.backend {
             Backend::Sqlite(sqlite) => sqlite.close().await,
             Backend::Postgres(postgres) => postgres.close().await,
         }

@@ -83,6 +83,10 @@ impl BatchWork for Work {
     type Answer = Outcome;
     type Error = UseCaseError;
 
+    fn db(&self) -> &Db {
+        &self.db
+    }
+
     /// Locks are taken in one order everywhere, so that no two transactions wait for each other:
     /// known reservations, then new ones, then balances.
     async fn work(&self, commands: &[Command]) -> BatchResult<Self> {

@@ -119,6 +119,10 @@ impl BatchWork for WriteSagas {
     type Answer = bool;
     type Error = UseCaseError;
 
+    fn db(&self) -> &Db {
+        &self.db
+    }
+
     async fn work(&self, entries: &[Entry]) -> BatchResult<Self> {
         let mut seen = HashSet::new();
         // Two drivers of one saga write the same version; only the first of them can be in time.

@@ -39,6 +39,10 @@ impl BatchWork for Steps {
     type Answer = Option<Progress>;
     type Error = UseCaseError;
 
+    fn db(&self) -> &Db {
+        &self.0.db
+    }
+
     /// One statement locks all known orders, in the order of their ids, so that no two transactions
     /// wait for each other. Orders that are asked for once more are known too; they and the later
     /// steps lock with different statements, and therefore go into two transactions.

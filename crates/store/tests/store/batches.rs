@@ -25,6 +25,10 @@ impl BatchWork for Insert {
     type Answer = usize;
     type Error = InsertError;
 
+    fn db(&self) -> &Db {
+        &self.db
+    }
+
     async fn work(&self, requests: &[i64]) -> BatchResult<Self> {
         assert!(!requests.contains(&1_000), "asked to panic");
         self.batches.fetch_add(1, Ordering::SeqCst);
@@ -69,6 +73,71 @@ async fn a_request_alone_begins_at_once() {
     let (batcher, _) = inserts(&db);
     assert_eq!(batcher.run(1).await.unwrap(), 1);
     assert_eq!(batcher.run(2).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn requests_that_come_one_after_another_share_a_batch_without_a_timer() {
+    let (_database, db) = database().await;
+    let (batcher, batches) = inserts(&db);
+    let late = |id: i64| {
+        let batcher = batcher.clone();
+        tokio::spawn(async move {
+            // Each arrives two rounds after the one before.
+            for _ in 0..2 * id {
+                tokio::task::yield_now().await;
+            }
+            batcher.run(id).await.unwrap()
+        })
+    };
+    let sizes = join_all((0..20).map(late)).await;
+    assert!(sizes.into_iter().all(|size| size.unwrap() == 20));
+    assert_eq!(batches.load(Ordering::SeqCst), 1);
+}
+
+/// Tells how many batches are at work while it is, in whichever batcher.
+struct Meet {
+    db: Db,
+    at_work: &'static AtomicUsize,
+}
+
+impl BatchWork for Meet {
+    type Request = ();
+    type Answer = usize;
+    type Error = StoreError;
+
+    fn db(&self) -> &Db {
+        &self.db
+    }
+
+    async fn work(&self, requests: &[()]) -> BatchResult<Self> {
+        let met = self.at_work.fetch_add(1, Ordering::SeqCst) + 1;
+        self.db.ping().await?;
+        self.at_work.fetch_sub(1, Ordering::SeqCst);
+        Ok(requests.iter().map(|()| Ok(met)).collect())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batches_in_one_database_take_turns_and_those_in_two_do_not() {
+    let (_database, db) = database().await;
+    let (_other_database, other_db) = database().await;
+    let most_met = async |dbs: [&Db; 2]| {
+        let at_work: &'static AtomicUsize = Box::leak(Box::default());
+        let batchers = dbs.map(|db| {
+            let db = db.clone();
+            Batcher::new(Meet { db, at_work })
+        });
+        let mut most = 0;
+        for _ in 0..100 {
+            let [one, two] = &batchers;
+            for met in <[_; 2]>::from(tokio::join!(one.run(()), two.run(()))) {
+                most = most.max(met.unwrap());
+            }
+        }
+        most
+    };
+    assert_eq!(most_met([&db, &db]).await, 1);
+    assert_eq!(most_met([&db, &other_db]).await, 2);
 }
 
 #[tokio::test]

@@ -63,6 +63,10 @@ impl BatchWork for PlaceOrders {
     type Answer = Placed;
     type Error = UseCaseError;
 
+    fn db(&self) -> &Db {
+        &self.db
+    }
+
     async fn work(&self, requests: &[Request]) -> BatchResult<Self> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;

@@ -147,7 +147,8 @@ pub(super) async fn insert_lines(
     Ok(())
 }
 
-pub(super) async fn insert_payments(
+/// Stores payments, new ones and those that are locked.
+pub(super) async fn store_payments(
     tx: &mut Tx,
     payments: &[&PaymentRow],
     now: Timestamp,
@@ -166,7 +167,9 @@ pub(super) async fn insert_payments(
             payment.refunded,
             payment.voided,
             now
-        ]
+        ],
+        "ON CONFLICT (reference) DO UPDATE SET captured = excluded.captured,
+             refunded = excluded.refunded, voided = excluded.voided"
     )?;
     Ok(())
 }
@@ -187,24 +190,4 @@ pub(super) async fn lock_payments(
     )?;
     let named = rows.into_iter().map(|row| (row.reference.clone(), row));
     Ok(named.collect())
-}
-
-pub(super) async fn update_payments(
-    tx: &mut Tx,
-    payments: &[&PaymentRow],
-) -> Result<(), StoreError> {
-    ::store::update_many!(
-        tx,
-        "UPDATE sandbox_payments
-         SET captured = new.column2, refunded = new.column3, voided = new.column4",
-        payments,
-        |payment| [
-            &payment.reference,
-            payment.captured,
-            payment.refunded,
-            payment.voided
-        ],
-        "WHERE sandbox_payments.reference = new.column1"
-    )?;
-    Ok(())
 }

@@ -64,6 +64,10 @@ impl BatchWork for Teller {
     type Answer = Recorded;
     type Error = StoreError;
 
+    fn db(&self) -> &Db {
+        &self.db
+    }
+
     async fn work(&self, requests: &[Asked]) -> BatchResult<Self> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
@@ -75,7 +79,6 @@ impl BatchWork for Teller {
             payments: book::lock_payments(&mut tx, &references).await?,
             known: book::find_lines(&mut tx, &keys).await?,
             lines: BTreeMap::new(),
-            authorized: BTreeSet::new(),
             changed: BTreeSet::new(),
         };
         let recorded = requests
@@ -84,9 +87,7 @@ impl BatchWork for Teller {
             .collect();
         let lines: Vec<_> = page.lines.values().collect();
         book::insert_lines(&mut tx, &lines, now).await?;
-        book::insert_payments(&mut tx, &page.rows(&page.authorized), now).await?;
-        let changed: BTreeSet<_> = page.changed.difference(&page.authorized).cloned().collect();
-        book::update_payments(&mut tx, &page.rows(&changed)).await?;
+        book::store_payments(&mut tx, &page.changed_payments(), now).await?;
         tx.commit().await?;
         Ok(recorded)
     }
@@ -102,9 +103,7 @@ struct Page {
     known: HashMap<OperationId, Line>,
     /// New lines.
     lines: BTreeMap<OperationId, Line>,
-    /// References of new payments.
-    authorized: BTreeSet<String>,
-    /// References of payments to which something was done.
+    /// References of payments that are new, or to which something was done.
     changed: BTreeSet<String>,
 }
 
@@ -153,7 +152,7 @@ impl Page {
                 refunded: 0,
                 voided: false,
             };
-            self.authorized.insert(reference.clone());
+            self.changed.insert(reference.clone());
             self.payments.insert(reference.clone(), payment);
         }
         let takes_its_time = script == Script::Slow;
@@ -193,8 +192,8 @@ impl Page {
         }
     }
 
-    fn rows(&self, references: &BTreeSet<String>) -> Vec<&PaymentRow> {
-        let references = references.iter();
+    fn changed_payments(&self) -> Vec<&PaymentRow> {
+        let references = self.changed.iter();
         references
             .filter_map(|reference| self.payments.get(reference))
             .collect()
