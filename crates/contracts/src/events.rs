@@ -53,8 +53,8 @@ pub fn consumed_by(service: &str) -> impl Iterator<Item = &'static str> {
         .map(|(event_type, _, _)| *event_type)
 }
 
-/// Event type, the service that tells of it, the services that are told. A type that nobody is told of yet does not stand here: without a broker
-/// no row waits for it, and a broker lets it go.
+/// Event type, the service that tells of it, the services that are told. A type that nobody is told of
+/// yet does not stand here: without a broker no row waits for it, and a broker lets it go.
 pub const ROUTES: [(&str, &str, &[&str]); 4] = [
     (OrderConfirmed::TYPE, "order", &["analytics"]),
     (
