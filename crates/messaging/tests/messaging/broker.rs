@@ -1,29 +1,21 @@
 //! What stands in the messages at a broker. Without one there are none to look at.
 
 use futures_util::StreamExt;
+use lapin::BasicProperties;
 use lapin::options::{
     BasicConsumeOptions, BasicPublishOptions, QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel, Connection};
 use serde_json::{Value, json};
 
 use crate::world::World;
-
-/// A channel of somebody else, and the namespace of the world's exchanges and queues.
-async fn channel(world: &World) -> Option<(Channel, String)> {
-    let (_, namespace) = world.amqp_url.rsplit_once('=')?;
-    let connection = Connection::connect(&world.amqp_url, Default::default()).await;
-    let channel = connection.unwrap().create_channel().await.unwrap();
-    Some((channel, namespace.to_owned()))
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_of_one_commit_travel_as_one_message_that_others_can_read() {
     let world = World::start().await;
     world.emit(["before"]).await;
     world.expect_effects(["before"]).await;
-    let Some((channel, namespace)) = channel(&world).await else {
+    let Some((channel, namespace)) = world.channel().await else {
         return;
     };
     let own = QueueDeclareOptions {
@@ -65,7 +57,7 @@ async fn a_message_with_one_event_by_itself_is_understood() {
     let world = World::start().await;
     world.emit(["batch"]).await;
     world.expect_effects(["batch"]).await;
-    let Some((channel, namespace)) = channel(&world).await else {
+    let Some((channel, namespace)) = world.channel().await else {
         return;
     };
     let event = json!({

@@ -1,6 +1,6 @@
+use lapin::BasicProperties;
 use lapin::options::{BasicPublishOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
-use lapin::{BasicProperties, Connection};
 use serde_json::{Value, json};
 use testkit::{wait_for, wait_until};
 
@@ -134,22 +134,9 @@ async fn a_message_that_is_no_event_is_put_aside_and_holds_up_nothing() {
     let world = World::start().await;
     world.emit(["before"]).await;
     world.expect_effects(["before"]).await;
-    if world.amqp_url.is_empty() {
-        let service = world
-            .client()
-            .with_token(world.identity.service("inventory"));
-        let reply = service
-            .post("/internal/events", &json!({ "events": ["no event"] }))
-            .await;
-        reply.expect_problem(400, "malformed_batch");
-    } else {
-        let (_, namespace) = world.amqp_url.rsplit_once('=').unwrap();
+    if let Some((channel, namespace)) = world.channel().await {
         let queue = format!("{namespace}.order");
         let dead_queue = format!("{queue}.dead");
-        let connection = Connection::connect(&world.amqp_url, Default::default())
-            .await
-            .unwrap();
-        let channel = connection.create_channel().await.unwrap();
         let passive = QueueDeclareOptions {
             passive: true,
             ..Default::default()
@@ -168,6 +155,14 @@ async fn a_message_that_is_no_event_is_put_aside_and_holds_up_nothing() {
             declared.unwrap().message_count() > 0
         })
         .await;
+    } else {
+        let service = world
+            .client()
+            .with_token(world.identity.service("inventory"));
+        let reply = service
+            .post("/internal/events", &json!({ "events": ["no event"] }))
+            .await;
+        reply.expect_problem(400, "malformed_batch");
     }
     world.emit(["after"]).await;
     world.expect_effects(["before", "after"]).await;

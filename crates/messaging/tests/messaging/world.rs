@@ -17,6 +17,7 @@ use common::shutdown::Shutdown;
 use contracts::EventPayload;
 use contracts::events::InventoryRestocked;
 use contracts::services::ServiceName;
+use lapin::{Channel, Connection};
 use messaging::{ConsumeError, Consumer, Envelope, Messaging, MessagingParams, Outbox};
 use resilience::{HttpClient, HttpClientParams};
 use sqlx::SqlSafeStr;
@@ -127,6 +128,15 @@ impl World {
         .await;
         assert_outbox_empty(&self.inventory.db).await;
         assert_eq!(self.effects().await, expected);
+    }
+
+    /// Somebody else's channel to the broker, if there is one, and what the names of the world's
+    /// exchanges and queues begin with.
+    pub(crate) async fn channel(&self) -> Option<(Channel, String)> {
+        let (_, namespace) = self.amqp_url.rsplit_once('=')?;
+        let connection = Connection::connect(&self.amqp_url, Default::default()).await;
+        let channel = connection.unwrap().create_channel().await.unwrap();
+        Some((channel, namespace.to_owned()))
     }
 
     /// order-service's API, as the owner.
