@@ -23,8 +23,8 @@ use crate::{Db, StoreError};
 pub const MAX_BATCH: usize = 64;
 
 /// A batch begins when nobody has joined it for this many rounds of everything else that is ready
-/// to run. What comes together from another service is read from the network in one round or two,
-/// and takes another to get here.
+/// to run. After one round, what comes together from another service is still on its way through the
+/// tasks that read it; between 2 and 16 no difference was to be seen.
 const QUIET_ROUNDS: u32 = 4;
 
 /// What is done to a batch.
