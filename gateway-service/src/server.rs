@@ -21,6 +21,7 @@ use actix_tls::accept::TlsError;
 use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
 use actix_web::dev::{AppConfig, Server, ServerHandle};
 use actix_web::{App, web};
+use common::server::set_up_client;
 use common::settings::ServerSettings;
 use common::shutdown::Shutdown;
 use rustls::ServerConfig;
@@ -156,7 +157,7 @@ fn plain(
         .h2c
         .then(|| millis(listening.limits.head_timeout_ms));
     let accept = fn_service(move |stream: TcpStream| async move {
-        let peer = set_up(&stream);
+        let peer = set_up_client(&stream);
         let begins_with_preface = match wait {
             None => false,
             Some(wait) => preface::follows(&stream, wait).await?,
@@ -187,7 +188,7 @@ fn encrypted(
         .map_err(TlsError::into_service_error);
     let choose = |stream: TlsStream<TcpStream>| async move {
         let (socket, session) = stream.get_ref();
-        let peer = set_up(socket);
+        let peer = set_up_client(socket);
         Ok(match session.alpn_protocol() {
             Some(b"h2") => (stream, Protocol::Http2, peer),
             _ => (stream, Protocol::Http1, peer),
@@ -195,12 +196,6 @@ fn encrypted(
     };
     let http = http(listening, signal, Scheme::Https).map_err(TlsError::Service);
     accept.and_then(fn_service(choose)).and_then(http)
-}
-
-fn set_up(stream: &TcpStream) -> Option<SocketAddr> {
-    // Without it an answer in two parts may wait for an acknowledgement; it is not wrong then.
-    let _best_effort = stream.set_nodelay(true);
-    stream.peer_addr().ok()
 }
 
 fn http<T: AsyncRead + AsyncWrite + Unpin + 'static>(

@@ -27,8 +27,10 @@ use crate::telemetry::Metrics;
 
 mod http1;
 mod service_config;
+mod sockets;
 
 pub use service_config::ServiceConfig;
+pub use sockets::set_up_client;
 
 /// Longest time that a farewell may take.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);

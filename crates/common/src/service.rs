@@ -47,9 +47,11 @@ where
     F: FnOnce(Loaded<T>, Shutdown) -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
 {
-    if let Err(error) = init_logs(&loaded.common.telemetry.log, loaded.common.profile) {
-        return fail(&format!("{name}-service: telemetry.log: {error}"));
-    }
+    // Held until everything else has ended.
+    let _logs = match init_logs(&loaded.common.telemetry.log, loaded.common.profile) {
+        Ok(logs) => logs,
+        Err(error) => return fail(&format!("{name}-service: telemetry.log: {error}")),
+    };
     // One thread for background work beside the HTTP workers keeps an idle service small.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

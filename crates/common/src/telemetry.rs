@@ -1,39 +1,71 @@
 //! Logs and metrics of a process.
 
-use std::io::IsTerminal as _;
+mod fields;
+
+use std::io::{BufWriter, IsTerminal as _};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::settings::Profile;
+use fields::PlainFields;
+
+/// Lines of the log that may wait to be written, about 1 MB.
+const MAX_WAITING_LINES: usize = 4 * 1024;
+
+/// Bytes of lines that are written at once.
+const WRITTEN_AT_ONCE: usize = 16 * 1024;
+
+/// How many lines were dropped because too many waited.
+static DROPPED_LINES: OnceLock<ErrorCounter> = OnceLock::new();
+
+/// The log of this process. What waits to be written is written when it is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct Logs {
+    _writer: WorkerGuard,
+}
 
 /// Starts logging to standard output: readable lines in development, JSON lines in production.
 /// Repeating it changes nothing.
+///
+/// Nobody waits for the output: a thread of its own writes, what has come meanwhile at once. While more
+/// than 4,096 lines wait, because nobody reads them, further ones are dropped, and counted in
+/// `log_lines_dropped_total`.
 ///
 /// # Errors
 /// When `filter` is not a list of [`Targets`].
 pub fn init_logs(
     filter: &str,
     profile: Profile,
-) -> Result<(), tracing_subscriber::filter::ParseError> {
+) -> Result<Logs, tracing_subscriber::filter::ParseError> {
     let registry = tracing_subscriber::registry().with(filter.parse::<Targets>()?);
+    let (output, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(MAX_WAITING_LINES)
+        .thread_name("log")
+        .finish(BufWriter::with_capacity(WRITTEN_AT_ONCE, std::io::stdout()));
+    let dropped = output.error_counter();
+    let layer = fmt::layer().with_writer(output);
     // A second initialisation in one process fails and leaves the first in place.
-    let _ = match profile {
-        Profile::Production => {
-            let lines = fmt::layer().json().flatten_event(true);
-            registry.with(lines).try_init()
-        }
+    let begun = match profile {
+        Profile::Production => registry.with(layer.json().flatten_event(true)).try_init(),
         Profile::Development => {
-            let lines = fmt::layer().compact().with_ansi(shows_colours());
-            registry.with(lines).try_init()
+            let layer = layer.compact().fmt_fields(PlainFields);
+            let layer = layer.with_ansi(shows_colours());
+            registry.with(layer).try_init()
         }
     };
-    Ok(())
+    if begun.is_ok() {
+        let _first = DROPPED_LINES.set(dropped);
+    }
+    Ok(Logs { _writer: guard })
 }
 
 /// On a terminal, unless its user wants none (<https://no-color.org>).
@@ -67,6 +99,10 @@ impl Metrics {
     /// The text exposition (Prometheus text format 0.0.4).
     #[must_use]
     pub fn render(&self) -> String {
+        if let Some(dropped) = DROPPED_LINES.get() {
+            let lines = dropped.dropped_lines() as u64;
+            metrics::counter!("log_lines_dropped_total").absolute(lines);
+        }
         self.0.run_upkeep();
         self.0.render()
     }

@@ -3,11 +3,12 @@
 use std::io::{BufRead as _, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::thread::{CpuSet, sched_setaffinity};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
@@ -30,6 +31,12 @@ pub struct Log {
     pub panics: u64,
 }
 
+/// As long as it lives, nobody reads what a gateway writes.
+#[derive(Debug)]
+pub struct Unread<'g> {
+    _log: MutexGuard<'g, Log>,
+}
+
 /// A running gateway; it is killed with this value.
 #[derive(Debug)]
 pub struct Gateway {
@@ -45,6 +52,21 @@ pub struct Gateway {
 /// When there is none.
 pub fn free_port() -> std::io::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Keeps all threads of a process, and those that they will start, to one processor.
+///
+/// # Errors
+/// When there is no such processor or process.
+pub fn keep_to_processor(process: u32, processor: usize) -> anyhow::Result<()> {
+    let mut set = CpuSet::new();
+    set.set(processor);
+    for thread in std::fs::read_dir(format!("/proc/{process}/task"))? {
+        let id = thread?.file_name().to_string_lossy().parse()?;
+        let kept = sched_setaffinity(Pid::from_raw(id), &set);
+        kept.with_context(|| format!("processor {processor} is not ours to use"))?;
+    }
+    Ok(())
 }
 
 impl Gateway {
@@ -112,6 +134,20 @@ impl Gateway {
     #[must_use]
     pub fn log(&self) -> Log {
         self.log.lock().map(|log| log.clone()).unwrap_or_default()
+    }
+
+    /// The number of its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Has nobody read its log, so that what it can write without a reader comes to its end.
+    #[must_use]
+    pub fn leave_log_unread(&self) -> Unread<'_> {
+        Unread {
+            _log: self.log.lock().unwrap_or_else(PoisonError::into_inner),
+        }
     }
 
     /// Resident memory, in KiB.

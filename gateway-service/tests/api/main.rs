@@ -25,6 +25,7 @@ mod gateway;
 mod h2c;
 mod headers;
 mod limits;
+mod log;
 mod messages;
 mod mirrors;
 mod own;

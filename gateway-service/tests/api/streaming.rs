@@ -1,11 +1,14 @@
 //! Bodies pass as they come, in both directions, and end when either side does.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use socket2::SockRef;
 use testkit::wait_until;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::OwnedWriteHalf;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::gateway::Gateway;
 use crate::messages::Body;
@@ -81,6 +84,55 @@ async fn fifty_megabytes_pass_in_both_directions_in_little_memory() {
     assert_eq!(answer.text(), LONG.to_string());
     assert!(growth < 24 * MIB, "{} MiB more for an upload", growth / MIB);
     assert_eq!(upstream.seen().pop().unwrap().body.sum, LONG * 7);
+}
+
+/// The system's buffers on the way are not the gateway's memory, but the machine has only so many of
+/// them for all connections.
+#[tokio::test]
+async fn what_a_client_does_not_read_waits_with_the_service() {
+    let service = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // What the service itself keeps is none of the gateway's doing.
+    let few = SockRef::from(&service).set_send_buffer_size(16 * 1024);
+    few.unwrap();
+    let url = format!("http://{}", service.local_addr().unwrap());
+    let taken = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&taken);
+    tokio::spawn(async move {
+        // Health is asked for too, on connections of its own.
+        while let Ok((stream, _)) = service.accept().await {
+            tokio::spawn(answer_at_length(stream, Arc::clone(&counted)));
+        }
+    });
+    let gateway = Gateway::with(&url, &[]).await;
+    let mut client = gateway.connect().await;
+    client
+        .send("GET /api/orders HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await;
+    let waits = loop {
+        let before = taken.load(Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let now = taken.load(Ordering::Relaxed);
+        if now > 0 && now == before {
+            break now;
+        }
+    };
+    assert!(waits < MIB, "{} KiB wait", waits / 1024);
+}
+
+async fn answer_at_length(mut stream: TcpStream, taken: Arc<AtomicU64>) -> std::io::Result<()> {
+    let mut request = [0; 4096];
+    let count = stream.read(&mut request).await?;
+    if !request[..count].starts_with(b"GET /api/orders ") {
+        return Ok(());
+    }
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {LONG}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await?;
+    let block = vec![7; 16 * 1024];
+    for _ in 0..LONG / block.len() as u64 {
+        stream.write_all(&block).await?;
+        taken.fetch_add(block.len() as u64, Ordering::Relaxed);
+    }
+    Ok(())
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{AppConfig, Server, ServiceResponse};
 use tokio::net::TcpStream;
 
+use super::set_up_client;
 use crate::settings::ServerSettings;
 
 /// Longest wait for the first byte of a connection, and from there for the end of a request's head.
@@ -75,7 +76,7 @@ async fn hear(
     tokio::select! {
         heard = tokio::time::timeout(HEAD_TIMEOUT, stream.readable()) => {
             heard.map_err(|_elapsed| DispatchError::SlowRequestTimeout)??;
-            let peer = stream.peer_addr().ok();
+            let peer = set_up_client(&stream);
             Ok((stream, peer))
         }
         () = wait_for(stopping) => Err(DispatchError::DisconnectTimeout),

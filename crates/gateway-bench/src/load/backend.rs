@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -17,6 +18,9 @@ const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncon
 
 /// Bytes of a long body that are written or read at a time.
 const BLOCK_BYTES: usize = 64 * 1024;
+
+/// Bytes of an answer that wait in the system until they are sent, as at Maru's services.
+const MAX_UNSENT_BYTES: u32 = 64 * 1024;
 
 /// Shared by all long answers: thousands of them must not cost the machine what is measured.
 static BLOCK: [u8; BLOCK_BYTES] = [b'x'; BLOCK_BYTES];
@@ -96,6 +100,7 @@ impl Drop for Backend {
 /// handshake is answered and then everything sent back.
 async fn serve(mut stream: TcpStream, mut moods: Option<(Rng, Posts)>) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    SockRef::from(&stream).set_tcp_notsent_lowat(MAX_UNSENT_BYTES)?;
     let mut buffer = Vec::with_capacity(4 * 1024);
     loop {
         let end = loop {
