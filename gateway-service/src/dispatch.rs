@@ -39,7 +39,7 @@ use crate::fallback::{AnswerCache, fixed};
 use crate::local::{Local, LocalState};
 use crate::proxy::{
     Attempts, NoAnswer, Origin, Outbound, Pace, SendError, Switch, Switched, Upload, Upstreams,
-    relay, relay_switch,
+    Via, relay, relay_switch,
 };
 use crate::record::Record;
 use crate::refusal::{
@@ -75,8 +75,7 @@ pub(crate) struct Gateway {
     /// Refuses requests beyond what the whole gateway can carry.
     pub(crate) load: Bulkhead,
     pub(crate) limits: Limits,
-    /// This process's name in `Via`.
-    pub(crate) via: String,
+    pub(crate) via: Via,
 }
 
 /// What a message may take.
@@ -174,7 +173,7 @@ impl Call<'_> {
             set(&mut draft, "allow", OFFERED_METHODS);
             return Ok(draft);
         }
-        let screened = screen(request, &gateway.via).map_err(Refusal::closing)?;
+        let screened = screen(request, gateway.via.name()).map_err(Refusal::closing)?;
         let place = self.snapshot.find(request, &screened);
         if let Some(place) = &place {
             ending.cors = Arc::clone(place.cors());

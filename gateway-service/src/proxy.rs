@@ -13,6 +13,7 @@ mod switch;
 mod tunnel;
 mod upload;
 mod upstreams;
+mod via;
 
 pub(crate) use attempts::{Attempts, NoAnswer};
 pub(crate) use download::{Download, Truncated};
@@ -24,3 +25,4 @@ pub(crate) use switch::{Switch, Switched};
 pub(crate) use tunnel::Tunnel;
 pub(crate) use upload::{RequestBody, Upload, UploadFault};
 pub(crate) use upstreams::{SendError, Upstreams};
+pub(crate) use via::Via;

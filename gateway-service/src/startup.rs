@@ -25,7 +25,7 @@ use crate::edge::limit::{Limiters, keep_small};
 use crate::edge::peers::TrustedPeers;
 use crate::fallback::AnswerCache;
 use crate::local::LocalState;
-use crate::proxy::Pace;
+use crate::proxy::{Pace, Via};
 use crate::registry::{self, Discovery, MIGRATIONS, Registry};
 use crate::routing::{Live, LiveParts, watch};
 use crate::server::{RunningServer, ServerParts, start};
@@ -178,7 +178,7 @@ fn gateway(
             },
             download_idle_timeout: millis(own.upstream.body_idle_timeout_ms),
         },
-        via: format!("maru-{}", instance.get(..8).unwrap_or("0")),
+        via: Via::new(format!("maru-{}", instance.get(..8).unwrap_or("0"))),
     })
 }
 

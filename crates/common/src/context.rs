@@ -144,16 +144,24 @@ fn is_traceparent(text: &str) -> bool {
 }
 
 fn new_request_id() -> String {
-    uuid::Uuid::new_v4().simple().to_string()
+    random_digits(&mut [0; 32]).to_owned()
 }
 
 fn new_traceparent() -> String {
-    let trace = uuid::Uuid::new_v4().simple().to_string();
-    let span = uuid::Uuid::new_v4().simple().to_string();
-    format!(
-        "00-{trace}-{}-01",
-        span.get(..16).unwrap_or("0000000000000001")
-    )
+    let (trace, span) = (&mut [0; 32], &mut [0; 32]);
+    let span = random_digits(span).get(..16);
+    let parts = [
+        "00",
+        random_digits(trace),
+        span.unwrap_or("0000000000000001"),
+        "01",
+    ];
+    parts.join("-")
+}
+
+/// 32 hexadecimal digits.
+fn random_digits(buffer: &mut [u8; 32]) -> &str {
+    uuid::Uuid::new_v4().simple().encode_lower(buffer)
 }
 
 #[cfg(test)]

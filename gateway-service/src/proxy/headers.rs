@@ -1,7 +1,6 @@
 //! Which headers pass, in which direction, and what the gateway adds.
 
 use actix_web::HttpRequest;
-use actix_web::http::Version;
 use actix_web::http::header::HeaderMap as ActixHeaders;
 use common::context::{REQUEST_ID_HEADER, RequestContext, TRACEPARENT_HEADER};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -12,6 +11,7 @@ use routing::{HeaderEdits, HostHeader, Route};
 
 use super::upload::{RequestBody, Upload};
 use super::upstreams::Trial;
+use super::via::Via;
 use crate::edge::auth::{API_KEY_HEADER, Caller};
 use crate::edge::peers::{FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, Forwarded};
 use crate::edge::screen::Screened;
@@ -19,16 +19,26 @@ use crate::edge::screen::Screened;
 /// Tells a service that this is a repetition, and which one.
 const ATTEMPT_HEADER: &str = "x-request-attempt";
 
+const CONSUMER: HeaderName = HeaderName::from_static("x-maru-consumer");
+const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+const ROLES: HeaderName = HeaderName::from_static("x-maru-roles");
+const SUBJECT: HeaderName = HeaderName::from_static("x-maru-subject");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// Headers that are added to every request, about.
+const USUALLY_ADDED: usize = 8;
+
 /// A request as the service will see it; made again when it must be sent again.
 pub(crate) struct Outbound<'r> {
     method: Method,
     target: PathAndQuery,
     inbound: &'r HttpRequest,
     screened: &'r Screened<'r>,
-    route: Option<&'r Route>,
+    origin: Origin<'r>,
     /// What the route says instead of the instance's own address.
     host: Option<HeaderValue>,
-    added: HeaderMap,
+    /// What is added to few requests: who asks, what was stripped, and how the body is framed.
+    added: Vec<(HeaderName, HeaderValue)>,
     /// What the cache asks by, in the place of the client's own conditions.
     validators: Vec<(HeaderName, HeaderValue)>,
 }
@@ -57,7 +67,7 @@ impl<'r> Outbound<'r> {
             target: target.map_err(|_invalid| NotForwardable)?,
             inbound,
             screened,
-            route: origin.route,
+            origin,
             host: match origin.route.map(|route| &route.host_header) {
                 None | Some(HostHeader::Service) => None,
                 Some(HostHeader::Client) => origin.forwarded.host.clone(),
@@ -80,9 +90,10 @@ impl<'r> Outbound<'r> {
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = Uri::from(self.target.clone());
         let headers = request.headers_mut();
-        headers.reserve(self.inbound.headers().len() + self.added.len());
+        headers.reserve(self.inbound.headers().len() + self.added.len() + USUALLY_ADDED);
         // A key that the gateway has looked at is not the service's business.
-        let hides_key = self.route.is_some_and(|route| route.auth.api_keys);
+        let route = self.origin.route;
+        let hides_key = route.is_some_and(|route| route.auth.api_keys);
         for (name, value) in self.inbound.headers() {
             if hides_key && name.as_str() == API_KEY_HEADER {
                 continue;
@@ -99,9 +110,10 @@ impl<'r> Outbound<'r> {
                 headers.append(name, value);
             }
         }
-        if let Some(route) = self.route {
+        if let Some(route) = route {
             edit(&route.request_headers, headers);
         }
+        self.introduce(headers);
         for (name, value) in &self.added {
             headers.append(name, value.clone());
         }
@@ -123,6 +135,42 @@ impl<'r> Outbound<'r> {
         request
     }
 
+    /// Says where the request comes from, and how it is followed.
+    fn introduce(&self, headers: &mut HeaderMap) {
+        let Origin {
+            forwarded, context, ..
+        } = self.origin;
+        headers.append(
+            const { HeaderName::from_static(FORWARDED_FOR) },
+            forwarded.hops.clone(),
+        );
+        headers.append(
+            const { HeaderName::from_static(FORWARDED_PROTO) },
+            forwarded.proto.clone(),
+        );
+        if let Some(host) = &forwarded.host {
+            headers.append(
+                const { HeaderName::from_static(FORWARDED_HOST) },
+                host.clone(),
+            );
+        }
+        // The context has checked both.
+        if let Some(request_id) = text(&context.request_id) {
+            headers.append(
+                const { HeaderName::from_static(REQUEST_ID_HEADER) },
+                request_id,
+            );
+        }
+        if let Some(traceparent) = text(&context.traceparent) {
+            headers.append(
+                const { HeaderName::from_static(TRACEPARENT_HEADER) },
+                traceparent,
+            );
+        }
+        let via = self.origin.via.to_service(self.inbound.version());
+        headers.append(header::VIA, via.clone());
+    }
+
     /// Whether it may be sent again although it may have arrived: it is idempotent, or its
     /// `Idempotency-Key` makes it so.
     pub(crate) fn is_repeatable(&self) -> bool {
@@ -140,8 +188,7 @@ impl<'r> Outbound<'r> {
 pub(crate) struct Origin<'o> {
     pub(crate) forwarded: &'o Forwarded,
     pub(crate) context: &'o RequestContext,
-    /// This gateway's name in `Via`.
-    pub(crate) via: &'o str,
+    pub(crate) via: &'o Via,
     /// The route it took, if it took one.
     pub(crate) route: Option<&'o Route>,
     /// Who asks, as far as the gateway looked.
@@ -164,73 +211,60 @@ fn edit(edits: &HeaderEdits, headers: &mut HeaderMap) {
 
 /// Who asks, for services that know nothing of Maru's tokens. A client's own headers of these names
 /// have been removed.
-fn identify(caller: &Caller, added: &mut HeaderMap) -> Option<()> {
+fn identify(caller: &Caller, added: &mut Vec<(HeaderName, HeaderValue)>) -> Option<()> {
     match caller {
         Caller::Unknown => {}
         Caller::Account(account) => {
-            added.insert("x-maru-subject", text(&account.subject)?);
+            added.push((SUBJECT, text(&account.subject)?));
             let roles: Vec<&str> = account.roles.iter().map(|role| role.as_str()).collect();
-            added.insert("x-maru-roles", text(&roles.join(","))?);
+            added.push((ROLES, text(&roles.join(","))?));
         }
         Caller::Consumer(name) => {
-            added.insert("x-maru-consumer", text(name)?);
+            added.push((CONSUMER, text(name)?));
         }
     }
     Some(())
 }
 
-fn added(inbound: &HttpRequest, origin: Origin<'_>, upload: Option<&Upload>) -> Option<HeaderMap> {
-    let (forwarded, context) = (origin.forwarded, origin.context);
-    let mut added = HeaderMap::with_capacity(10);
+fn added(
+    inbound: &HttpRequest,
+    origin: Origin<'_>,
+    upload: Option<&Upload>,
+) -> Option<Vec<(HeaderName, HeaderValue)>> {
+    let mut added = Vec::new();
     if let Some(prefix) = origin.route.and_then(Route::stripped_prefix) {
-        added.insert("x-forwarded-prefix", text(prefix)?);
+        added.push((FORWARDED_PREFIX, text(prefix)?));
     }
     identify(origin.caller, &mut added)?;
-    added.insert(FORWARDED_FOR, forwarded.hops.clone());
-    added.insert(FORWARDED_PROTO, forwarded.proto.clone());
-    if let Some(host) = &forwarded.host {
-        added.insert(FORWARDED_HOST, host.clone());
-    }
-    added.insert(REQUEST_ID_HEADER, text(&context.request_id)?);
-    added.insert(TRACEPARENT_HEADER, text(&context.traceparent)?);
-    let version = if inbound.version() < Version::HTTP_11 {
-        "1.0"
-    } else {
-        "1.1"
-    };
-    added.insert(header::VIA, text(&format!("{version} {}", origin.via))?);
     // tracestate belongs to the traceparent it came with.
     let parent = inbound.headers().get(TRACEPARENT_HEADER);
-    if parent.is_some_and(|parent| parent == context.traceparent.as_str()) {
-        for state in inbound.headers().get_all("tracestate") {
-            added.append(
-                "tracestate",
-                HeaderValue::from_bytes(state.as_bytes()).ok()?,
-            );
+    if parent.is_some_and(|parent| parent == origin.context.traceparent.as_str()) {
+        for state in inbound.headers().get_all(TRACESTATE.as_str()) {
+            let state = HeaderValue::from_bytes(state.as_bytes()).ok()?;
+            added.push((TRACESTATE, state));
         }
     }
     if origin.upgrades {
-        added.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        added.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        let upgrade = HeaderValue::from_static("upgrade");
+        added.push((header::CONNECTION, upgrade));
+        added.push((header::UPGRADE, HeaderValue::from_static("websocket")));
     }
-    frame(inbound.headers(), upload, &mut added);
+    added.extend(framing(inbound.headers(), upload));
     Some(added)
 }
 
 /// Framing is written anew: it never passes as text.
-fn frame(inbound: &ActixHeaders, upload: Option<&Upload>, added: &mut HeaderMap) {
+fn framing(inbound: &ActixHeaders, upload: Option<&Upload>) -> Option<(HeaderName, HeaderValue)> {
     match upload.map(Upload::length) {
-        Some(Some(length)) => {
-            added.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-        }
+        Some(Some(length)) => Some((header::CONTENT_LENGTH, HeaderValue::from(length))),
         Some(None) => {
             let chunked = HeaderValue::from_static("chunked");
-            added.insert(header::TRANSFER_ENCODING, chunked);
+            Some((header::TRANSFER_ENCODING, chunked))
         }
         None if inbound.contains_key(header::CONTENT_LENGTH.as_str()) => {
-            added.insert(header::CONTENT_LENGTH, HeaderValue::from(0_u16));
+            Some((header::CONTENT_LENGTH, HeaderValue::from(0_u16)))
         }
-        None => {}
+        None => None,
     }
 }
 

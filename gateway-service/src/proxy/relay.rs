@@ -13,6 +13,7 @@ use super::headers::{connection_options, passes_back};
 use super::tunnel::Tunnel;
 use super::upload::Upload;
 use super::upstreams::Exchange;
+use super::via::Via;
 use crate::answer::{Content, Draft};
 
 /// An answer that cannot be passed on without guessing.
@@ -31,7 +32,7 @@ pub(crate) fn relay(
     exchange: Exchange,
     request: &HttpRequest,
     upload: Option<&Rc<Upload>>,
-    via: &str,
+    via: &Via,
     idle_timeout: Duration,
 ) -> Result<Draft, BadAnswer> {
     let Exchange { answer, lease } = exchange;
@@ -62,16 +63,9 @@ pub(crate) fn relay(
     let endless = matches!(&content, Content::Download(body) if body.length().is_none());
     let mut draft = HttpResponse::with_body(status, content);
     copy_headers(&head.headers, &mut draft);
-    let version = if head.version < http::Version::HTTP_11 {
-        "1.0"
-    } else {
-        "1.1"
-    };
-    if let Ok(value) = HeaderValue::from_str(&format!("{version} {via}")) {
-        draft
-            .headers_mut()
-            .append(actix_web::http::header::VIA, value);
-    }
+    let name = actix_web::http::header::VIA;
+    let via = via.to_client(head.version).clone();
+    draft.headers_mut().append(name, via);
     if let (StatusCode::NOT_MODIFIED, Some(length)) = (status, announced) {
         let name = actix_web::http::header::CONTENT_LENGTH;
         draft.headers_mut().insert(name, HeaderValue::from(length));
@@ -86,7 +80,7 @@ pub(crate) fn relay(
 }
 
 /// Makes the client's answer from that of a service that has switched protocols.
-pub(crate) fn relay_switch(headers: &HeaderMap, tunnel: Tunnel, via: &str) -> Draft {
+pub(crate) fn relay_switch(headers: &HeaderMap, tunnel: Tunnel, via: &Via) -> Draft {
     let content = Content::Tunnel(Box::new(tunnel));
     let mut draft = HttpResponse::with_body(StatusCode::SWITCHING_PROTOCOLS, content);
     copy_headers(headers, &mut draft);
@@ -95,10 +89,9 @@ pub(crate) fn relay_switch(headers: &HeaderMap, tunnel: Tunnel, via: &str) -> Dr
     let name = actix_web::http::header::UPGRADE;
     head.headers_mut()
         .insert(name, HeaderValue::from_static("websocket"));
-    if let Ok(value) = HeaderValue::from_str(&format!("1.1 {via}")) {
-        let name = actix_web::http::header::VIA;
-        head.headers_mut().append(name, value);
-    }
+    let name = actix_web::http::header::VIA;
+    let via = via.to_client(http::Version::HTTP_11).clone();
+    head.headers_mut().append(name, via);
     draft
 }
 
