@@ -7,6 +7,7 @@ mod client;
 mod closes;
 mod idle;
 mod latency;
+mod nginx;
 mod slow;
 mod sockets;
 mod stop;

@@ -1,21 +1,35 @@
-//! How much later an answer comes through the gateway than without it, at half of what it can carry.
+//! How much later an answer comes through the gateway than without it, at half of what it can carry,
+//! and through nginx at the same rate.
+//!
+//! The proxy has the first processor, and clients and service share the second one: what is measured is
+//! the proxy, and not how the system shares out processors that all of them want.
 
 use std::time::Duration;
 
 use super::backend::Backend;
-use super::client::{Load, at_once};
+use super::client::{Load, Seen, at_once};
+use super::nginx::Nginx;
 use super::{Row, Size, start};
+use crate::process::keep_to_processor;
 
 /// Connections of the load.
 const CLIENTS: u32 = 32;
 
-/// Measures p50 and p99 with and without the gateway, in turns in one run.
+const PROXY: usize = 0;
+const OTHERS: usize = 1;
+
+/// Measures p50 and p99 with and without the proxies, in turns in one run.
 ///
 /// # Errors
 /// When something cannot be started or a request fails on the way.
 pub async fn latency(program: &str, size: Size) -> anyhow::Result<Vec<Row>> {
+    keep_to_processor(std::process::id(), OTHERS)?;
     let backend = Backend::start().await?;
-    let (gateway, _routes) = start(program, backend.address(), &[]).await?;
+    let one_worker = [("GATEWAY__SERVER__WORKERS", "1".to_owned())];
+    let (gateway, _routes) = start(program, backend.address(), &one_worker).await?;
+    keep_to_processor(gateway.id(), PROXY)?;
+    let nginx = Nginx::start(backend.address()).await?;
+    keep_to_processor(nginx.id(), PROXY)?;
     let turn = Duration::from_secs(size.of(10, 2));
     let most = at_once(gateway.address(), CLIENTS, turn / 2).await?;
     let rate = most / 2.0;
@@ -25,26 +39,18 @@ pub async fn latency(program: &str, size: Size) -> anyhow::Result<Vec<Row>> {
         format!("{rate:.0} requests/s"),
         true,
     )];
-    let (mut added_50, mut added_99, mut failures) = (Vec::new(), Vec::new(), 0);
+    let (mut ours, mut theirs, mut failures) = (Added::default(), Added::default(), 0);
     for _ in 0..3 {
-        let direct = Load::new(backend.address(), CLIENTS);
-        let direct = direct.at_rate(rate, turn).await?;
-        let through = Load::new(gateway.address(), CLIENTS);
-        let through = through.at_rate(rate, turn).await?;
-        added_50.push(through.micros(0.5).saturating_sub(direct.micros(0.5)));
-        added_99.push(through.micros(0.99).saturating_sub(direct.micros(0.99)));
+        let load = |address| Load::new(address, CLIENTS);
+        let direct = load(backend.address()).at_rate(rate, turn).await?;
+        let through = load(gateway.address()).at_rate(rate, turn).await?;
+        ours.note(&through, &direct);
         failures += through.failures;
+        let through = load(nginx.address()).at_rate(rate, turn).await?;
+        theirs.note(&through, &direct);
     }
-    for (what, goal, mut added) in [("p50", 80, added_50), ("p99", 500, added_99)] {
-        added.sort_unstable();
-        let median = added[1];
-        rows.push(Row::new(
-            &format!("latency: added at {what}, median of 3 ({added:?})"),
-            &format!("{goal} us"),
-            format!("{median} us"),
-            median <= goal,
-        ));
-    }
+    rows.extend(ours.rows("the gateway", [Some(80), Some(500)]));
+    rows.extend(theirs.rows("nginx", [None, None]));
     rows.push(Row::new(
         "latency: failures",
         "0",
@@ -52,4 +58,34 @@ pub async fn latency(program: &str, size: Size) -> anyhow::Result<Vec<Row>> {
         failures == 0,
     ));
     Ok(rows)
+}
+
+/// What a proxy adds at p50 and p99, in microseconds, turn by turn.
+#[derive(Default)]
+struct Added([Vec<u64>; 2]);
+
+const QUANTILES: [f64; 2] = [0.5, 0.99];
+
+impl Added {
+    fn note(&mut self, through: &Seen, direct: &Seen) {
+        for (added, quantile) in self.0.iter_mut().zip(QUANTILES) {
+            let (later, before) = (through.micros(quantile), direct.micros(quantile));
+            added.push(later.saturating_sub(before));
+        }
+    }
+
+    fn rows(self, whose: &str, goals: [Option<u64>; 2]) -> impl Iterator<Item = Row> {
+        let all = self.0.into_iter().zip(QUANTILES).zip(goals);
+        all.map(move |((mut added, quantile), goal)| {
+            added.sort_unstable();
+            let median = added[added.len() / 2];
+            let percent = quantile * 100.0;
+            Row::new(
+                &format!("latency: {whose} adds at p{percent}, median of 3 ({added:?})"),
+                &goal.map_or_else(String::new, |goal| format!("{goal} us")),
+                format!("{median} us"),
+                goal.is_none_or(|goal| median <= goal),
+            )
+        })
+    }
 }
