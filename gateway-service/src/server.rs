@@ -219,6 +219,7 @@ fn http<T: AsyncRead + AsyncWrite + Unpin + 'static>(
     let patience = Patience {
         first: millis(limits.head_timeout_ms),
         next: Duration::from_secs(limits.keep_alive_seconds),
+        taking: millis(limits.take_timeout_ms),
     };
     let http = HttpService::build()
         .graceful_shutdown_signal(stopping.clone())

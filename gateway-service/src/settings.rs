@@ -79,6 +79,8 @@ pub struct LimitSettings {
     /// What the body of a request must bring for each second of waiting beyond that, in bytes; 0 asks
     /// for nothing.
     pub body_min_bytes_per_second: u64,
+    /// Longest time that a client takes nothing of what is sent to it, in milliseconds.
+    pub take_timeout_ms: u64,
     /// An unused connection of a client is kept this long, in seconds.
     pub keep_alive_seconds: u64,
     /// Connections of clients that one worker holds.
@@ -266,6 +268,10 @@ impl OwnSettings {
             (
                 upstream.body_idle_timeout_ms > 0 && limits.body_idle_timeout_ms > 0,
                 "body_idle_timeout_ms must not be zero",
+            ),
+            (
+                limits.take_timeout_ms > 0,
+                "limits.take_timeout_ms must not be zero",
             ),
             (
                 limits.max_target_bytes > 0 && limits.max_connections > 0,

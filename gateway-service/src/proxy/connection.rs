@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
+use socket2::SockRef;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
@@ -16,6 +17,11 @@ use crate::directory::Instance;
 
 /// Most bytes of an answer's head, and of its body that wait to be passed on.
 const MAX_BUFFERED_BYTES: usize = 64 * 1024;
+
+/// Bytes of an answer that may wait in the system until they are read, about: of what a client is slow
+/// to take, the rest should wait with the service. Left to itself, the system gives room for megabytes
+/// once the beginning of an answer has gone fast.
+const MAX_UNREAD_BYTES: usize = 128 * 1024;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +56,8 @@ impl Connection {
             .map_err(|_elapsed| ConnectError::TimedOut(wait))?
             .map_err(ConnectError::Refused)?;
         stream.set_nodelay(true).map_err(ConnectError::Refused)?;
+        let bounded = SockRef::from(&stream).set_recv_buffer_size(MAX_UNREAD_BYTES);
+        bounded.map_err(ConnectError::Refused)?;
         let mut builder = Builder::new();
         builder.max_buf_size(MAX_BUFFERED_BYTES);
         let shaken = builder.handshake(TokioIo::new(stream)).await;

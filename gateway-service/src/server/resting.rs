@@ -17,7 +17,7 @@ use actix_http::Protocol;
 use actix_http::error::DispatchError;
 use actix_service::{Service, ServiceFactory, fn_factory, fn_service};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep, timeout};
 
 use crate::edge::turns::{LOOK_INTERVAL, Rests, Turns};
 
@@ -27,18 +27,26 @@ const FIRST_BYTES: usize = 1024;
 /// Longest wait for the goodbye to a client that is sent away.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// How long clients may be silent.
+/// How long clients may do nothing.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
     /// Before the first request.
     pub(super) first: Duration,
     /// Between two requests.
     pub(super) next: Duration,
+    /// While something waits to be taken by them.
+    pub(super) taking: Duration,
 }
 
-/// A connection that somebody else uses for a while.
+/// A connection that somebody else uses for a while. It ends when the client takes nothing for too long:
+/// what is written for it holds a connection to a service, and a place there.
 #[derive(Debug)]
-pub(super) struct Lent<T>(Rc<RefCell<T>>);
+pub(super) struct Lent<T> {
+    stream: Rc<RefCell<T>>,
+    taking: Duration,
+    /// Until when it must take something, while it does not.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
 
 /// A connection, what is spoken on it, and whose it is.
 pub(super) type Accepted<T> = (T, Protocol, Option<SocketAddr>);
@@ -86,7 +94,7 @@ where
     Stop: Future<Output = ()>,
 {
     if protocol == Protocol::Http2 {
-        let (lent, _ours) = Lent::new(stream);
+        let (lent, _ours) = Lent::new(stream, patience.taking);
         return Box::pin(http.call((Turns::untouched(lent), protocol, peer))).await;
     }
     let mut wait = patience.first;
@@ -102,7 +110,7 @@ where
             return Ok(());
         };
         let rests = Rests::default();
-        let (lent, ours) = Lent::new(stream);
+        let (lent, ours) = Lent::new(stream, patience.taking);
         let turns = Turns::new(lent, begun, Rc::clone(&rests));
         // In a box, which is there no longer than what it holds.
         Box::pin(http.call((turns, protocol, peer))).await?;
@@ -128,9 +136,31 @@ async fn first_bytes<T: AsyncRead + Unpin>(stream: &mut T) -> Option<Vec<u8>> {
 
 impl<T> Lent<T> {
     /// To be given away, and to be kept.
-    fn new(stream: T) -> (Self, Rc<RefCell<T>>) {
+    fn new(stream: T, taking: Duration) -> (Self, Rc<RefCell<T>>) {
         let ours = Rc::new(RefCell::new(stream));
-        (Self(Rc::clone(&ours)), ours)
+        let lent = Self {
+            stream: Rc::clone(&ours),
+            taking,
+            stalled: None,
+        };
+        (lent, ours)
+    }
+
+    /// What came of writing, or that it has waited for too long.
+    fn judge(
+        &mut self,
+        written: Poll<io::Result<usize>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(sleep(self.taking)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -140,37 +170,39 @@ impl<T: AsyncRead + Unpin> AsyncRead for Lent<T> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0.borrow_mut()).poll_read(cx, buffer)
+        Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, buffer)
     }
 }
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Lent<T> {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.0.borrow_mut()).poll_write(cx, bytes)
+        let written = Pin::new(&mut *self.stream.borrow_mut()).poll_write(cx, bytes);
+        self.judge(written, cx)
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.0.borrow_mut()).poll_write_vectored(cx, parts)
+        let written = Pin::new(&mut *self.stream.borrow_mut()).poll_write_vectored(cx, parts);
+        self.judge(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.borrow().is_write_vectored()
+        self.stream.borrow().is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0.borrow_mut()).poll_flush(cx)
+        Pin::new(&mut *self.stream.borrow_mut()).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0.borrow_mut()).poll_shutdown(cx)
+        Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(cx)
     }
 }
 
@@ -185,7 +217,7 @@ mod tests {
     use actix_web::{App, HttpRequest, web};
     use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
     use tokio::task::LocalSet;
-    use tokio::time::{Instant, sleep};
+    use tokio::time::Instant;
 
     use super::*;
     use crate::edge::turns::Turn;
@@ -195,6 +227,7 @@ mod tests {
     const PATIENCE: Patience = Patience {
         first: Duration::from_secs(5),
         next: Duration::from_secs(60),
+        taking: Duration::from_secs(20),
     };
 
     async fn hello(request: HttpRequest) -> String {
@@ -231,7 +264,11 @@ mod tests {
                 let accepted = (ours, Protocol::Http1, None);
                 let serving = serve(&counted, accepted, PATIENCE, stopping);
                 let (served, ()) = tokio::join!(serving, client(theirs));
-                served.unwrap();
+                // Who takes nothing is an error of the connection.
+                let cut_off = |error: &DispatchError| {
+                    matches!(error, DispatchError::Io(error) if error.kind() == io::ErrorKind::TimedOut)
+                };
+                assert!(served.as_ref().err().is_none_or(cut_off), "{served:?}");
                 given.get()
             })
             .await
@@ -318,6 +355,23 @@ mod tests {
             assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
             let waited = begin.elapsed();
             assert!(waited >= PATIENCE.next && waited < PATIENCE.next + 2 * LOOK_INTERVAL);
+        });
+        assert_eq!(given.await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_for_too_long_is_cut_off() {
+        let given = served(pending, |mut client| async move {
+            // The answer does not fit into what lies between.
+            client.write_all(REQUEST).await.unwrap();
+            for _ in 0..3 {
+                sleep(PATIENCE.taking * 9 / 10).await;
+                client.read_exact(&mut [0; 20]).await.unwrap();
+            }
+            sleep(PATIENCE.taking * 11 / 10).await;
+            let mut rest = Vec::new();
+            client.read_to_end(&mut rest).await.unwrap();
+            assert!(rest.len() < BODY.len() * 100, "{}", rest.len());
         });
         assert_eq!(given.await, 1);
     }
