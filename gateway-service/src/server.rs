@@ -1,6 +1,7 @@
 //! The HTTP server. The services' common one has the right defaults for a service; a proxy needs
 //! others, and every byte of a path.
 
+mod crowd;
 mod preface;
 mod resting;
 
@@ -33,6 +34,7 @@ use crate::edge::peers::Scheme;
 use crate::edge::turns::Turns;
 use crate::proxy::Upstreams;
 use crate::settings::{LimitSettings, UpstreamSettings, millis};
+use crowd::Crowd;
 use resting::{Accepted, Lent, Patience, resting};
 
 /// Connections that wait to be accepted.
@@ -230,7 +232,9 @@ fn http<T: AsyncRead + AsyncWrite + Unpin + 'static>(
         .h1_allow_half_closed(false)
         .on_connect_ext(|stream: &Turns<Lent<T>>, connection| stream.begin(connection))
         .finish(app.map_err(|error| error.error_response()));
-    resting(http, patience, stopping)
+    let most = limits.max_connections_per_client;
+    let crowd = Crowd::new(most, listening.gateway.peers.clone());
+    resting(http, patience, crowd, stopping)
 }
 
 impl RunningServer {

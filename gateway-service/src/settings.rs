@@ -85,6 +85,8 @@ pub struct LimitSettings {
     pub keep_alive_seconds: u64,
     /// Connections of clients that one worker holds.
     pub max_connections: usize,
+    /// Those of one client among them; 0 sets no bound.
+    pub max_connections_per_client: usize,
 }
 
 /// Answers that are kept for routes with a cache.

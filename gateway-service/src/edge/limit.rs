@@ -176,7 +176,7 @@ fn key_of(by: RateKey, counted: &Counted<'_>) -> String {
 }
 
 /// One client has a whole network of 64 bits (RFC 6177): its addresses count together.
-fn network_of(address: IpAddr) -> IpAddr {
+pub(crate) fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {

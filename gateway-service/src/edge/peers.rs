@@ -44,7 +44,8 @@ impl TrustedPeers {
         Ok(Self(networks.iter().map(parse).collect::<Result<_, _>>()?))
     }
 
-    fn contains(&self, address: IpAddr) -> bool {
+    /// Whether this is one of them.
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
 

@@ -19,6 +19,7 @@ use actix_service::{Service, ServiceFactory, fn_factory, fn_service};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::{Sleep, sleep, timeout};
 
+use super::crowd::Crowd;
 use crate::edge::turns::{LOOK_INTERVAL, Rests, Turns};
 
 /// Most bytes that are read before the server has the connection.
@@ -51,11 +52,12 @@ pub(super) struct Lent<T> {
 /// A connection, what is spoken on it, and whose it is.
 pub(super) type Accepted<T> = (T, Protocol, Option<SocketAddr>);
 
-/// Serves connections by `http`, as long as they don't rest. Where they do, they end when `patience` is
+/// Serves connections by `http` that have a place in the crowd, as long as they don't rest. Where they do, they end when `patience` is
 /// over, when the client goes, or when `stopping` makes a future that is ready.
 pub(super) fn resting<T, F, Stop>(
     http: F,
     patience: Patience,
+    crowd: Rc<Crowd>,
     stopping: impl Fn() -> Stop + Clone + 'static,
 ) -> impl ServiceFactory<Accepted<T>, Config = (), Response = (), Error = DispatchError, InitError = ()>
 where
@@ -73,11 +75,19 @@ where
 {
     fn_factory(move || {
         let (http, stopping) = (http.new_service(()), stopping.clone());
+        let crowd = Rc::clone(&crowd);
         async move {
             let http = Rc::new(http.await?);
-            Ok(fn_service(move |accepted| {
+            Ok(fn_service(move |accepted: Accepted<T>| {
                 let (http, stopping) = (Rc::clone(&http), stopping.clone());
-                async move { serve(&*http, accepted, patience, stopping).await }
+                let place = crowd.enter(accepted.2);
+                async move {
+                    let Ok(_place) = place else {
+                        metrics::counter!("gateway_refused_connections_total").increment(1);
+                        return Ok(());
+                    };
+                    serve(&*http, accepted, patience, stopping).await
+                }
             }))
         }
     })
@@ -215,11 +225,13 @@ mod tests {
     use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, map_config};
     use actix_web::dev::AppConfig;
     use actix_web::{App, HttpRequest, web};
+    use futures_util::poll;
     use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
     use tokio::task::LocalSet;
     use tokio::time::Instant;
 
     use super::*;
+    use crate::edge::peers::TrustedPeers;
     use crate::edge::turns::Turn;
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -374,6 +386,29 @@ mod tests {
             assert!(rest.len() < BODY.len() * 100, "{}", rest.len());
         });
         assert_eq!(given.await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_too_many_connections_is_sent_away() {
+        let http = fn_service(|_lent: Accepted<Turns<Lent<DuplexStream>>>| async { Ok(()) });
+        let crowd = Crowd::new(1, TrustedPeers::try_new(&[]).unwrap());
+        let service = resting(http, PATIENCE, crowd, pending);
+        let service = service.new_service(()).await.unwrap();
+        let connect = |address: &str| {
+            let (theirs, ours) = duplex(64);
+            let peer = SocketAddr::new(address.parse().unwrap(), 4711);
+            let serving = service.call((ours, Protocol::Http1, Some(peer)));
+            (theirs, Box::pin(serving))
+        };
+        let (_first, serving) = connect("192.0.2.1");
+        let (mut second, refused) = connect("192.0.2.1");
+        refused.await.unwrap();
+        assert_eq!(second.read(&mut [0]).await.unwrap(), 0);
+        let (_other, mut others) = connect("192.0.2.2");
+        assert!(poll!(others.as_mut()).is_pending());
+        drop(serving);
+        let (_third, mut serving) = connect("192.0.2.1");
+        assert!(poll!(serving.as_mut()).is_pending());
     }
 
     #[tokio::test(start_paused = true)]
