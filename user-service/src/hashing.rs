@@ -1,9 +1,8 @@
 //! Password hashes: argon2id in PHC string format, so many at a time and no more.
 //!
 //! Every hash takes its parameters' memory (19 MiB at OWASP's floor) and a processor for tens of
-//! milliseconds. There are so many threads to compute them on, a semaphore for the turns on these, and
-//! a second one bounds how many logins wait for a turn; whoever comes later is answered at once that
-//! the service is busy.
+//! milliseconds. A semaphore bounds how many are computed at once, a second one how many logins wait
+//! for a turn; whoever comes later is answered at once that the service is busy.
 
 mod memory;
 mod threads;
@@ -20,10 +19,6 @@ use self::memory::MemoryPool;
 use self::threads::{Lost, Threads};
 use crate::keys::random;
 use crate::settings::HashingSettings;
-
-/// Logins that have a turn beyond those whose hash is under way: the thread that is done first goes on
-/// with them at once, instead of waiting until somebody has been told of the free turn.
-const PREPARED: usize = 1;
 
 const SALT_BYTES: usize = 16;
 const HASH_BYTES: usize = 32;
@@ -58,7 +53,7 @@ struct Inner {
     params: Params,
     memory: MemoryPool,
     threads: Threads,
-    /// One permit per hash under way or prepared.
+    /// One permit per hash under way.
     turns: Arc<Semaphore>,
     /// One permit per login under way or waiting.
     places: Arc<Semaphore>,
@@ -105,7 +100,7 @@ impl Hasher {
             memory: MemoryPool::new(params.block_count()),
             threads: Threads::start(parallel)?,
             params,
-            turns: Arc::new(Semaphore::new(parallel.saturating_add(PREPARED))),
+            turns: Arc::new(Semaphore::new(parallel)),
             places: Arc::new(Semaphore::new(parallel.saturating_add(settings.queue))),
             dummy,
         })))
@@ -333,16 +328,14 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_finds_the_queue_full_is_told_at_once() {
-        let hasher = hasher(1, 1, 2);
+        let hasher = hasher(1, 1, 1);
         let first = hasher.turn().await.unwrap();
-        let prepared = hasher.turn().await.unwrap();
-        let mut third = Box::pin(hasher.turn());
+        let mut second = Box::pin(hasher.turn());
         // Poll it once, so that it takes its place in the queue.
-        assert!(futures_util::poll!(third.as_mut()).is_pending());
+        assert!(futures_util::poll!(second.as_mut()).is_pending());
         assert_eq!(hasher.turn().await.unwrap_err(), Busy);
         drop(first);
-        drop(third.await.unwrap());
-        drop(prepared);
+        drop(second.await.unwrap());
         assert!(hasher.turn().await.is_ok());
     }
 
@@ -354,9 +347,8 @@ mod tests {
         assert!(futures_util::poll!(hashing.as_mut()).is_pending());
         drop(hashing);
         // The permit comes back with the end of the hash, never before.
-        assert_eq!(hasher.0.turns.available_permits(), PREPARED);
-        let all = u32::try_from(1 + PREPARED).unwrap();
-        let all = Arc::clone(&hasher.0.turns).acquire_many_owned(all).await;
-        assert!(all.is_ok());
+        assert_eq!(hasher.0.turns.available_permits(), 0);
+        let next = Arc::clone(&hasher.0.turns).acquire_owned().await;
+        assert!(next.is_ok());
     }
 }
