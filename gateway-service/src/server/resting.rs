@@ -402,7 +402,9 @@ mod tests {
         };
         let (_first, serving) = connect("192.0.2.1");
         let (mut second, refused) = connect("192.0.2.1");
+        let begin = Instant::now();
         refused.await.unwrap();
+        assert_eq!(begin.elapsed(), Duration::ZERO, "it was waited for");
         assert_eq!(second.read(&mut [0]).await.unwrap(), 0);
         let (_other, mut others) = connect("192.0.2.2");
         assert!(poll!(others.as_mut()).is_pending());
