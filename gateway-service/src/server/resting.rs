@@ -52,8 +52,8 @@ pub(super) struct Lent<T> {
 /// A connection, what is spoken on it, and whose it is.
 pub(super) type Accepted<T> = (T, Protocol, Option<SocketAddr>);
 
-/// Serves connections by `http` that have a place in the crowd, as long as they don't rest. Where they do, they end when `patience` is
-/// over, when the client goes, or when `stopping` makes a future that is ready.
+/// Serves connections by `http` that have a place in the crowd, as long as they don't rest. Where they do,
+/// they end when `patience` is over, when the client goes, or when `stopping` makes a future that is ready.
 pub(super) fn resting<T, F, Stop>(
     http: F,
     patience: Patience,

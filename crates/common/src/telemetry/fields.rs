@@ -8,7 +8,7 @@ use tracing_subscriber::fmt::format::{DefaultVisitor, Writer};
 
 /// Writes fields as tracing-subscriber does, without colours. Most fields of the lines that are written
 /// for each request are whole numbers and plain texts. Those go the direct way here: with the
-/// library's own, a line took a sixth of all that the gateway does for a request.
+/// library's own, a line took an eighth of all that the gateway does for a request.
 pub(super) struct PlainFields;
 
 /// Writes the fields of one event or span.
