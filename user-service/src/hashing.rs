@@ -5,6 +5,7 @@
 //! for a turn; whoever comes later is answered at once that the service is busy.
 
 mod memory;
+mod rounds;
 mod threads;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::memory::MemoryPool;
+use self::rounds::Rounds;
 use self::threads::{Lost, Threads};
 use crate::keys::random;
 use crate::settings::HashingSettings;
@@ -55,15 +57,26 @@ struct Inner {
     threads: Threads,
     /// One permit per hash under way.
     turns: Arc<Semaphore>,
+    /// One permit per login at the front of the line, which prepares for its turn.
+    front: Arc<Semaphore>,
     /// One permit per login under way or waiting.
     places: Arc<Semaphore>,
+    /// Where logins wait for each other that are done hashing.
+    rounds: Rounds,
     /// Verified when there is no account, so that the answer takes as long.
     dummy: String,
 }
 
-/// The right to wait for a turn.
+/// The right to wait.
 pub(crate) struct Place {
     inner: Arc<Inner>,
+    place: OwnedSemaphorePermit,
+}
+
+/// The right to prepare for a turn, which is near.
+pub(crate) struct Front {
+    inner: Arc<Inner>,
+    front: OwnedSemaphorePermit,
     place: OwnedSemaphorePermit,
 }
 
@@ -71,6 +84,7 @@ pub(crate) struct Place {
 pub(crate) struct Turn {
     inner: Arc<Inner>,
     turn: OwnedSemaphorePermit,
+    front: OwnedSemaphorePermit,
     place: OwnedSemaphorePermit,
 }
 
@@ -101,7 +115,10 @@ impl Hasher {
             threads: Threads::start(parallel)?,
             params,
             turns: Arc::new(Semaphore::new(parallel)),
+            // Those who hash, as many who are ready to, and those who are done and wait for others.
+            front: Arc::new(Semaphore::new(2 * parallel + rounds::ROUND)),
             places: Arc::new(Semaphore::new(parallel.saturating_add(settings.queue))),
+            rounds: Rounds::default(),
             dummy,
         })))
     }
@@ -116,7 +133,7 @@ impl Hasher {
 
     /// Waits for a turn, unless too many wait already.
     pub(crate) async fn turn(&self) -> Result<Turn, Busy> {
-        Ok(self.place()?.turn().await)
+        Ok(self.place()?.front().await.turn().await)
     }
 
     /// A hash that no password matches.
@@ -136,14 +153,40 @@ impl Hasher {
 }
 
 impl Place {
+    /// Waits until the turn is near. Whoever waits here should hold little memory: there are many.
+    pub(crate) async fn front(self) -> Front {
+        let Self { inner, place } = self;
+        let front = acquire(&inner.front).await;
+        Front {
+            inner,
+            front,
+            place,
+        }
+    }
+}
+
+impl Front {
     /// Waits for the turn. What can be done before is best done before: a turn without a hash under way
     /// leaves a processor without work.
     pub(crate) async fn turn(self) -> Turn {
-        let Self { inner, place } = self;
-        let turn = Arc::clone(&inner.turns).acquire_owned().await;
-        let turn = turn.expect("the semaphore is never closed");
-        Turn { inner, turn, place }
+        let Self {
+            inner,
+            front,
+            place,
+        } = self;
+        let turn = acquire(&inner.turns).await;
+        Turn {
+            inner,
+            turn,
+            front,
+            place,
+        }
     }
+}
+
+async fn acquire(semaphore: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    let permit = Arc::clone(semaphore).acquire_owned().await;
+    permit.expect("the semaphores are never closed")
 }
 
 impl Turn {
@@ -173,6 +216,22 @@ impl Turn {
             Ok(to_phc(&inner.params, salt, output)?.to_string())
         })
         .await
+    }
+
+    /// Gives the turn up and, when others wait for it, goes on with a few who are done as well: see
+    /// [`rounds`].
+    pub(crate) async fn end(self) {
+        let Self {
+            inner,
+            turn,
+            front,
+            place,
+        } = self;
+        drop(turn);
+        // A turn that somebody waited for is theirs by now.
+        let nobody_waits = inner.turns.available_permits() > 0;
+        inner.rounds.join(nobody_waits).await;
+        drop((front, place));
     }
 
     /// The permits go along, so that a caller who gives up does not let another hash start early.
@@ -229,7 +288,6 @@ impl std::fmt::Debug for Turn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Turn")
             .field("turn", &self.turn)
-            .field("place", &self.place)
             .finish_non_exhaustive()
     }
 }

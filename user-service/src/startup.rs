@@ -11,15 +11,16 @@ use common::clock::Clock;
 use common::error::ErrorChain;
 use common::health::{Health, Importance};
 use common::server::{RunningServer, ServerParts};
-use common::settings::{AuthSettings, Loaded, RedisSettings};
+use common::settings::{AuthSettings, DatabaseSettings, Loaded, RedisSettings};
 use common::shutdown::Shutdown;
 use contracts::services::ServiceName;
 use messaging::{Messaging, Outbox};
 use resilience::Announcement;
 use secrecy::{ExposeSecret, SecretString};
-use store::{Db, Migrator};
+use store::{Batcher, Db, Migrator};
 
 use crate::app::bootstrap::settle_owner;
+use crate::app::log_in::Admissions;
 use crate::app::{audit_trail, rotate_keys};
 use crate::domain::session::SessionLimits;
 use crate::events::OwnTokens;
@@ -70,12 +71,7 @@ impl Application {
         let faults = settings::faults(&settings);
         ensure!(faults.is_empty(), "{}", faults.join("; "));
         let Loaded { common, own, .. } = settings;
-        let db = Db::connect(&common.database).await?;
-        db.migrate(&[&MIGRATIONS, &messaging::MIGRATIONS]).await?;
-        for table in audit::APPEND_ONLY {
-            db.make_append_only(table).await?;
-        }
-
+        let db = open_database(&common.database).await?;
         let secret =
             InstallationSecret::obtain(&own.keys.encryption_secret, &common.data_dir.join("keys"))?;
         let keyring = Keyring::open(db.clone(), &secret, clock.clone()).await?;
@@ -83,11 +79,17 @@ impl Application {
         let revocations = RevocationList::new(db.clone(), clock.clone(), verifier.clone());
         revocations.reload().await?;
         let shared = shared_counts(&common.redis)?;
+        let mfa = own.mfa.policy(common.profile);
         let state = web::Data::new(AppState {
             outbox: Outbox::new(ServiceName::User, &common.events, clock.clone()),
             profile: common.profile,
             links: own.links,
-            mfa: own.mfa.policy(common.profile),
+            admissions: Batcher::new(Admissions {
+                db: db.clone(),
+                clock: clock.clone(),
+                challenge_life: mfa.challenge_life,
+            }),
+            mfa,
             factors: FactorKeys::new(&secret),
             pin_session_life: own.devices.pin_session_life(),
             reset_requests: Arc::default(),
@@ -179,6 +181,15 @@ impl Application {
         self.state.db.close().await;
         Ok(())
     }
+}
+
+async fn open_database(settings: &DatabaseSettings) -> anyhow::Result<Db> {
+    let db = Db::connect(settings).await?;
+    db.migrate(&[&MIGRATIONS, &messaging::MIGRATIONS]).await?;
+    for table in audit::APPEND_ONLY {
+        db.make_append_only(table).await?;
+    }
+    Ok(db)
 }
 
 fn shared_counts(settings: &RedisSettings) -> anyhow::Result<Option<Arc<SharedCounts>>> {

@@ -8,9 +8,10 @@ use common::clock::Clock;
 use common::settings::Profile;
 use messaging::Outbox;
 use secrecy::SecretString;
-use store::Db;
+use store::{Batcher, Db};
 use tokio::sync::Notify;
 
+use crate::app::log_in::Admissions;
 use crate::app::rotate_keys::RotationPlan;
 use crate::client_address::Network;
 use crate::domain::session::SessionLimits;
@@ -38,6 +39,8 @@ pub(crate) struct AppState {
     /// Somebody forgot a password.
     pub(crate) reset_requests: Arc<Notify>,
     pub(crate) hasher: Hasher,
+    /// Opens the sessions of logins that are done hashing at the same time.
+    pub(crate) admissions: Batcher<Admissions>,
     pub(crate) keyring: Keyring,
     pub(crate) revocations: RevocationList,
     pub(crate) mint: Mint,

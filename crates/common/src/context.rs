@@ -106,8 +106,9 @@ impl RequestContext {
     }
 
     /// Runs `future` with this context as the current one.
-    pub async fn scope<F: Future>(self, future: F) -> F::Output {
-        CURRENT.scope(self, future).await
+    // Not an async function, which would keep `future` twice.
+    pub fn scope<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
+        CURRENT.scope(self, future)
     }
 
     /// Runs `work`, which does not wait for anything, with this context as the current one.

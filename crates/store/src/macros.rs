@@ -181,7 +181,7 @@ macro_rules! fetch_in {
 /// ever. So sort the values alike: a long list takes several statements.
 #[macro_export]
 macro_rules! fetch_in_locked {
-    ($tx:expr, $row:ty, $sql:literal, $values:expr, $order:literal $(, $arg:expr)* $(,)?) => {
+    ($tx:expr, $row:ty, $sql:expr, $values:expr, $order:literal $(, $arg:expr)* $(,)?) => {
         $crate::__fetch_in!(
             $tx, $row, [($sql, $order), ($sql, concat!($order, " FOR UPDATE"))], $values $(, $arg)*
         )

@@ -41,12 +41,19 @@ pub(crate) async fn acting_at(
         Some(store) => account.at_store(store),
         None => account,
     };
-    Ok(Acting {
-        account: if mfa_enrolment_required {
-            account.without_roles()
-        } else {
-            account
-        },
-        mfa_enrolment_required,
-    })
+    Ok(Acting::new(account, mfa_enrolment_required))
+}
+
+impl Acting {
+    /// The account, without roles as long as it must first enrol a second factor.
+    pub(super) fn new(account: Account, mfa_enrolment_required: bool) -> Self {
+        Self {
+            account: if mfa_enrolment_required {
+                account.without_roles()
+            } else {
+                account
+            },
+            mfa_enrolment_required,
+        }
+    }
 }

@@ -3,13 +3,17 @@
 //! Whoever fails learns nothing: an unknown account, a wrong password and a disabled account are
 //! answered alike, after a password hash of the same cost.
 
+mod admission;
+
 use std::time::Duration;
 
 use common::ids::UserId;
 use secrecy::SecretString;
 use store::Tx;
 
-use super::acting::acting_at;
+pub(crate) use self::admission::Admissions;
+use self::admission::{Admission, Admitted};
+use super::acting::{Acting, acting_at};
 use super::mfa::{self, Challenge};
 use super::{failed_logins, own_sessions};
 use crate::client_address::ClientAddress;
@@ -21,7 +25,7 @@ use crate::error::SessionError;
 use crate::hashing::{Busy, Turn};
 use crate::keys::{Minted, RefreshToken, TokenHolder};
 use crate::state::AppState;
-use crate::store::accounts::Candidate;
+use crate::store::accounts::{Candidate, Credentials};
 use crate::store::sessions::{self, NewSession};
 use crate::store::{accounts, known_addresses, pos_devices};
 use crate::throttle::Attempt;
@@ -56,12 +60,6 @@ pub(crate) enum Place<'a> {
     Terminal(&'a PosDevice),
 }
 
-/// A hash to put in the place of one with outdated parameters.
-struct Rehash {
-    old: String,
-    new: String,
-}
-
 /// Opens a session, or lets it wait for the account's second factor.
 pub(crate) async fn log_in(state: &AppState, login: Login) -> Result<LoggedIn, SessionError> {
     let outcome = try_log_in(state, login).await;
@@ -83,10 +81,10 @@ async fn try_log_in(state: &AppState, login: Login) -> Result<LoggedIn, SessionE
     let attempt = state.throttle.attempt(&email_key, login.address);
     Box::pin(refuse_if_throttled(state, &attempt, &email_key)).await?;
     let place = state.hasher.place()?;
-    // Boxed, here, above and below: many wait for their turn at once, each with no more memory than it
-    // needs until then.
+    // Boxed, above and below: many wait here at once, each with no more memory than it needs until then.
+    let front = place.front().await;
     let candidate = Box::pin(find_candidate(state, &attempt, &email_key)).await?;
-    let turn = place.turn().await;
+    let turn = front.turn().await;
     Box::pin(take_turn(
         state,
         login,
@@ -101,7 +99,7 @@ async fn find_candidate(
     attempt: &Attempt,
     email_key: &str,
 ) -> Result<Option<Box<Candidate>>, SessionError> {
-    // Whatever changes between its statements, or until the password is verified, is found then.
+    // Whatever changes until the password is verified is found then.
     let mut tx = state.db.glance().await?;
     let found = accounts::find_candidate(&mut tx, email_key, attempt.address_key()).await?;
     Ok(found.map(Box::new))
@@ -116,22 +114,22 @@ async fn take_turn(
 ) -> Result<LoggedIn, SessionError> {
     // Tries that waited in line together must not all pass before the first failure is counted.
     refuse_if_throttled(state, &attempt, &email_key).await?;
-    let (turn, rehash) = verify(turn, candidate.as_deref(), login.password.clone()).await?;
-    let known = candidate.as_ref().map(|candidate| candidate.account.id);
+    let credentials = candidate.as_ref().map(|candidate| &candidate.credentials);
+    let (turn, rehash) = verify(turn, credentials, login.password.clone()).await?;
+    let known = credentials.map(|credentials| credentials.id);
     let (Some(candidate), Some(outdated)) = (candidate, rehash) else {
         failed_logins::count(state, &attempt, known).await?;
         return Err(SessionError::BadCredentials);
     };
-    let rehash = if outdated {
-        let (_turn, new) = turn.hash(login.password).await?;
-        let old = candidate.password_hash.clone();
-        Some(Rehash { old, new })
+    let (turn, new_hash) = if outdated {
+        let (turn, new) = turn.hash(login.password).await?;
+        (turn, Some(new))
     } else {
-        drop(turn);
-        None
+        (turn, None)
     };
+    turn.end().await;
 
-    let logged_in = admit(state, &attempt, *candidate, rehash).await?;
+    let logged_in = admit(state, &attempt, *candidate, new_hash).await?;
     if matches!(logged_in, LoggedIn::Tokens(_)) {
         state.throttle.succeeded(&attempt).await;
     }
@@ -159,37 +157,32 @@ async fn admit(
     state: &AppState,
     attempt: &Attempt,
     candidate: Candidate,
-    rehash: Option<Rehash>,
+    new_hash: Option<String>,
 ) -> Result<LoggedIn, SessionError> {
-    let (id, mut tx) = (candidate.account.id, state.db.begin().await?);
-    let verified = accounts::find_verified_locked(&mut tx, id, &candidate.password_hash).await?;
-    // Disabled or changed meanwhile, or another login renewed the hash: another try knows.
-    let verified = verified.ok_or(Busy)?;
-    if let Some(Rehash { old, new }) = rehash {
-        accounts::update_password_hash(&mut tx, id, &old, &new).await?;
-    }
-    let methods = mfa::methods(verified.factors);
-    if !methods.is_empty() {
-        let challenge = mfa::challenge::begin(state, &mut tx, id, methods).await?;
-        tx.commit().await?;
-        return Ok(LoggedIn::SecondFactor(challenge));
-    }
-    let account = if verified.version == candidate.account.version {
-        candidate.account
-    } else {
-        // It has other roles or stores by now.
-        accounts::find_account(&mut tx, id).await?.ok_or(Busy)?
+    let seen_lately = |at| state.clock.now().since(at) < REMEMBERED_ANEW;
+    let is_remembered = candidate.last_seen_at.is_some_and(seen_lately);
+    let credentials = candidate.credentials;
+    let session = new_session(state, credentials.id, state.session_limits.life);
+    let refresh = state.refresh_tokens.first(TokenHolder::Account);
+    let id = session.id;
+    let admission = Admission {
+        verified_hash: credentials.password_hash,
+        new_hash,
+        address_key: (!is_remembered).then(|| attempt.address_key().to_owned()),
+        session,
+        refresh_hash: refresh.hash(),
     };
-    let now = state.clock.now();
-    if candidate
-        .seen_at
-        .is_none_or(|at| now.since(at) >= REMEMBERED_ANEW)
-    {
-        known_addresses::remember(&mut tx, id, attempt.address_key(), now).await?;
+    match state.admissions.run(admission).await? {
+        Admitted::Opened(account) => {
+            // It has none.
+            let mfa_enrolment_required = mfa::is_required(state, &account);
+            let acting = Acting::new(account, mfa_enrolment_required);
+            Ok(LoggedIn::Tokens(tokens(state, &acting, (id, refresh))?))
+        }
+        Admitted::Challenged(challenge) => Ok(LoggedIn::SecondFactor(challenge)),
+        // Another try knows.
+        Admitted::Changed => Err(Busy.into()),
     }
-    let tokens = open_session(state, &mut tx, account, Place::Anywhere).await?;
-    tx.commit().await?;
-    Ok(LoggedIn::Tokens(tokens))
 }
 
 /// The account, locked, so that one which is being disabled, or whose password is being changed, does
@@ -238,12 +231,12 @@ pub(super) async fn refuse_if_throttled(
 /// `None` for whoever may not sign in; else whether the stored hash is outdated.
 async fn verify(
     turn: Turn,
-    candidate: Option<&Candidate>,
+    credentials: Option<&Credentials>,
     password: SecretString,
 ) -> Result<(Turn, Option<bool>), SessionError> {
-    let stored = candidate.map(|candidate| candidate.password_hash.clone());
+    let stored = credentials.map(|credentials| credentials.password_hash.clone());
     let (turn, verification) = turn.verify(password, stored).await?;
-    let enabled = candidate.is_some_and(|candidate| !candidate.account.disabled);
+    let enabled = credentials.is_some_and(|credentials| !credentials.disabled);
     let accepted = verification.matches && enabled;
     Ok((turn, accepted.then_some(verification.outdated)))
 }
@@ -255,21 +248,15 @@ pub(super) async fn open_session(
     account: Account,
     place: Place<'_>,
 ) -> Result<Tokens, SessionError> {
-    let now = state.clock.now();
     let life = match place {
         Place::Anywhere => state.session_limits.life,
         Place::Terminal(_) => state.pin_session_life,
     };
-    let session = NewSession {
-        id: SessionId::new(&state.clock),
-        user_id: account.id,
-        created_at: now,
-        expires_at: now.plus(life),
-        origin: own_sessions::origin(state),
-    };
+    let session = new_session(state, account.id, life);
     let refresh = state.refresh_tokens.first(TokenHolder::Account);
-    sessions::insert_session(tx, &session).await?;
-    sessions::insert_refresh_token(tx, &refresh.hash(), session.id, now).await?;
+    let token = (&*refresh.hash(), session.id);
+    sessions::insert_sessions(tx, &[&session]).await?;
+    sessions::insert_refresh_tokens(tx, &[token], session.created_at).await?;
     let store = match place {
         Place::Anywhere => None,
         Place::Terminal(device) => {
@@ -278,12 +265,33 @@ pub(super) async fn open_session(
         }
     };
     let acting = acting_at(state, tx, account, store).await?;
-    let access = state.mint.access(&acting.account, session.id)?;
-    tracing::info!(user.id = %acting.account.id, session.id = %session.id, "signed in");
+    tokens(state, &acting, (session.id, refresh))
+}
+
+/// A session of whoever asks now.
+fn new_session(state: &AppState, user_id: UserId, life: Duration) -> NewSession {
+    let now = state.clock.now();
+    NewSession {
+        id: SessionId::new(&state.clock),
+        user_id,
+        created_at: now,
+        expires_at: now.plus(life),
+        origin: own_sessions::origin(state),
+    }
+}
+
+/// What whoever asked gets of an open session.
+fn tokens(
+    state: &AppState,
+    acting: &Acting,
+    (session, refresh): (SessionId, RefreshToken),
+) -> Result<Tokens, SessionError> {
+    let access = state.mint.access(&acting.account, session)?;
+    tracing::info!(user.id = %acting.account.id, session.id = %session, "signed in");
     Ok(Tokens {
         access,
         refresh,
-        session: session.id,
+        session,
         mfa_enrolment_required: acting.mfa_enrolment_required,
     })
 }

@@ -60,10 +60,15 @@ pub(super) async fn is_missing(
     tx: &mut Tx,
     account: &Account,
 ) -> Result<bool, StoreError> {
+    Ok(is_required(state, account) && methods_of(tx, account.id).await?.is_empty())
+}
+
+/// Whether this account needs a second factor.
+pub(super) fn is_required(state: &AppState, account: &Account) -> bool {
     let manages = [Role::Owner, Role::AreaManager, Role::StoreManager]
         .iter()
         .any(|role| account.roles.contains(role));
-    Ok(state.mfa.required_for_managers && manages && methods_of(tx, account.id).await?.is_empty())
+    state.mfa.required_for_managers && manages
 }
 
 /// Tells the holder of an account what happened to its second factors.

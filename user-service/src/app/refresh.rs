@@ -124,7 +124,7 @@ async fn rotate(
     let (session, id) = (stored.session_id, Uuid::new_v4());
     let successor = state.refresh_tokens.successor(session, id, presented);
     sessions::use_refresh_token(tx, &presented.hash(), session, id, now).await?;
-    sessions::insert_refresh_token(tx, &successor.hash(), session, now).await?;
+    sessions::insert_refresh_tokens(tx, &[(&successor.hash(), session)], now).await?;
     Ok(successor)
 }
 

@@ -159,7 +159,7 @@ async fn open_grant(state: &AppState, tx: &mut Tx, code: &StoredCode) -> Result<
         scopes: code.scopes.clone(),
         authentication: code.authentication.clone(),
     };
-    sessions::insert_session(tx, &session).await?;
+    sessions::insert_sessions(tx, &[&session]).await?;
     grants::insert(tx, &grant).await?;
     Ok(grant)
 }
@@ -170,6 +170,7 @@ async fn first_refresh_token(
     session: SessionId,
 ) -> Result<RefreshToken, GrantError> {
     let token = state.refresh_tokens.first(TokenHolder::Application);
-    sessions::insert_refresh_token(tx, &token.hash(), session, state.clock.now()).await?;
+    let now = state.clock.now();
+    sessions::insert_refresh_tokens(tx, &[(&token.hash(), session)], now).await?;
     Ok(token)
 }

@@ -30,28 +30,29 @@ pub(crate) struct Credentials {
     pub(crate) disabled: bool,
 }
 
+/// The credentials of somebody who asks to sign in at some address.
 #[derive(sqlx::FromRow)]
-struct CandidateRow {
+pub(crate) struct Candidate {
+    #[sqlx(flatten)]
+    pub(crate) credentials: Credentials,
+    /// When the account last signed in from this address.
+    pub(crate) last_seen_at: Option<Timestamp>,
+}
+
+/// An account in force, with everything that decides on its login.
+pub(crate) struct InForce {
+    pub(crate) account: Account,
+    pub(crate) password_hash: String,
+    pub(crate) factors: HeldFactors,
+}
+
+#[derive(sqlx::FromRow)]
+struct InForceRow {
     #[sqlx(flatten)]
     account: AccountRow,
     password_hash: String,
-    last_seen_at: Option<Timestamp>,
-}
-
-/// An account as somebody finds it who asks to sign in.
-pub(crate) struct Candidate {
-    pub(crate) account: Account,
-    pub(crate) password_hash: String,
-    /// When it last signed in from this address.
-    pub(crate) seen_at: Option<Timestamp>,
-}
-
-/// What an account is once the password was right.
-#[derive(sqlx::FromRow)]
-pub(crate) struct Verified {
-    pub(crate) version: i64,
     #[sqlx(flatten)]
-    pub(crate) factors: HeldFactors,
+    factors: HeldFactors,
 }
 
 /// Which accounts to list.
@@ -159,30 +160,22 @@ pub(crate) async fn find_credentials(
     )
 }
 
-/// The account under an email in its folded form, for somebody at this address.
+/// The credentials under an email in its folded form, for somebody at this address.
 pub(crate) async fn find_candidate(
     tx: &mut Tx,
     email_key: &str,
     address_key: &str,
 ) -> Result<Option<Candidate>, StoreError> {
-    let row = store::fetch_optional!(
+    store::fetch_optional!(
         tx,
-        CandidateRow,
-        "SELECT u.id, u.email, u.display_name, u.disabled, u.version, u.created_at, u.updated_at,
-                u.password_hash, k.last_seen_at
+        Candidate,
+        "SELECT u.id, u.password_hash, u.disabled, k.last_seen_at
          FROM users AS u
          LEFT JOIN known_addresses AS k ON k.user_id = u.id AND k.address_key = $2
          WHERE u.email_key = $1",
         email_key,
         address_key
-    )?;
-    let Some(row) = row else { return Ok(None) };
-    let account = complete_one(tx, Some(row.account)).await?;
-    Ok(account.map(|account| Candidate {
-        account,
-        password_hash: row.password_hash,
-        seen_at: row.last_seen_at,
-    }))
+    )
 }
 
 /// Replaces a password's hash, unless it was replaced meanwhile.
@@ -224,23 +217,35 @@ pub(crate) async fn find_account_locked(
     complete_one(tx, row).await
 }
 
-/// The account in force with this password's hash, kept from changing until the transaction ends.
-pub(crate) async fn find_verified_locked(
+/// Those of these accounts that are in force, kept from changing until the transaction ends. The ids
+/// come in ascending order, as the rows do.
+pub(crate) async fn list_in_force_locked(
     tx: &mut Tx,
-    id: UserId,
-    password_hash: &str,
-) -> Result<Option<Verified>, StoreError> {
-    store::fetch_optional_locked!(
+    ids: &[UserId],
+) -> Result<Vec<InForce>, StoreError> {
+    let rows = store::fetch_in_locked!(
         tx,
-        Verified,
+        InForceRow,
         concat!(
-            "SELECT version, ",
-            held_factors!(),
-            " FROM users WHERE id = $1 AND password_hash = $2 AND NOT disabled"
+            "SELECT id, email, display_name, disabled, version, created_at, updated_at,
+                    password_hash, ",
+            held_factors!("users.id"),
+            " FROM users WHERE NOT disabled AND id IN"
         ),
-        id,
-        password_hash
-    )
+        ids,
+        "ORDER BY id"
+    )?;
+    let (accounts, rest): (Vec<_>, Vec<_>) = rows
+        .into_iter()
+        .map(|row| (row.account, (row.password_hash, row.factors)))
+        .unzip();
+    let accounts = complete(tx, accounts).await?;
+    let with_rest = |(account, (password_hash, factors))| InForce {
+        account,
+        password_hash,
+        factors,
+    };
+    Ok(accounts.into_iter().zip(rest).map(with_rest).collect())
 }
 
 /// The account of a session that is in force; `None` when the session or the account is over.
@@ -335,21 +340,18 @@ async fn complete_one(tx: &mut Tx, row: Option<AccountRow>) -> Result<Option<Acc
     Ok(complete(tx, row.into_iter().collect()).await?.pop())
 }
 
-/// Adds roles and stores to rows in ascending order of id, with one statement for the whole page.
+/// Adds roles and stores to rows, with one statement for the whole page.
 async fn complete(tx: &mut Tx, rows: Vec<AccountRow>) -> Result<Vec<Account>, StoreError> {
-    let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
-        return Ok(Vec::new());
-    };
-    let held = store::fetch_all!(
+    let ids: Vec<UserId> = rows.iter().map(|row| row.id).collect();
+    let held = store::fetch_in!(
         tx,
         (UserId, Option<String>, Option<StoreId>),
-        "SELECT user_id, role, CAST(NULL AS uuid) AS store_id
-         FROM user_roles WHERE user_id >= $1 AND user_id <= $2
-         UNION ALL
-         SELECT user_id, CAST(NULL AS text), store_id
-         FROM user_stores WHERE user_id >= $1 AND user_id <= $2",
-        first.id,
-        last.id
+        "SELECT user_id, role, store_id
+         FROM (SELECT user_id, role, CAST(NULL AS uuid) AS store_id FROM user_roles
+               UNION ALL
+               SELECT user_id, CAST(NULL AS text), store_id FROM user_stores) AS held
+         WHERE user_id IN",
+        ids
     )?;
     let mut roles: BTreeMap<UserId, BTreeSet<Role>> = BTreeMap::new();
     let mut stores: BTreeMap<UserId, BTreeSet<StoreId>> = BTreeMap::new();

@@ -29,20 +29,33 @@ pub(crate) struct HeldFactors {
     pub(crate) passkeys: i64,
 }
 
-/// The columns of [`HeldFactors`], of the account `$1`.
+/// The columns of [`HeldFactors`], of the account that this expression of SQL names.
 macro_rules! held_factors {
-    () => {
-        "(SELECT count(*) FROM totp_factors
-          WHERE user_id = $1 AND confirmed_at IS NOT NULL) AS totp,
-         (SELECT count(*) FROM recovery_codes WHERE user_id = $1) AS recovery_codes,
-         (SELECT count(*) FROM passkeys WHERE user_id = $1) AS passkeys"
+    ($user:literal) => {
+        concat!(
+            "(SELECT count(*) FROM totp_factors
+              WHERE user_id = ",
+            $user,
+            " AND confirmed_at IS NOT NULL) AS totp,
+             (SELECT count(*) FROM recovery_codes WHERE user_id = ",
+            $user,
+            ") AS recovery_codes,
+             (SELECT count(*) FROM passkeys WHERE user_id = ",
+            $user,
+            ") AS passkeys"
+        )
     };
 }
 pub(super) use held_factors;
 
 /// What an account has.
 pub(crate) async fn count_held(tx: &mut Tx, user: UserId) -> Result<HeldFactors, StoreError> {
-    store::fetch_one!(tx, HeldFactors, concat!("SELECT ", held_factors!()), user)
+    store::fetch_one!(
+        tx,
+        HeldFactors,
+        concat!("SELECT ", held_factors!("$1")),
+        user
+    )
 }
 
 /// The generator of an account, confirmed or not.

@@ -57,35 +57,43 @@ pub(crate) struct StoredRefresh {
     pub(crate) state: RefreshState,
 }
 
-/// Opens a session.
-pub(crate) async fn insert_session(tx: &mut Tx, session: &NewSession) -> Result<(), StoreError> {
-    store::execute!(
+/// Opens sessions. One that is there already, from a try whose outcome was unknown, stays as it is.
+pub(crate) async fn insert_sessions(
+    tx: &mut Tx,
+    sessions: &[&NewSession],
+) -> Result<(), StoreError> {
+    store::insert_many!(
         tx,
-        "INSERT INTO sessions (id, user_id, created_at, last_used_at, expires_at, device, address)
-         VALUES ($1, $2, $3, $3, $4, $5, $6)",
-        session.id,
-        session.user_id,
-        session.created_at,
-        session.expires_at,
-        session.origin.device.as_deref(),
-        session.origin.address.as_deref()
+        "INSERT INTO sessions
+             (id, user_id, created_at, last_used_at, expires_at, device, address)",
+        sessions,
+        |session| [
+            session.id,
+            session.user_id,
+            session.created_at,
+            session.created_at,
+            session.expires_at,
+            session.origin.device.as_deref(),
+            session.origin.address.as_deref()
+        ],
+        "ON CONFLICT (id) DO NOTHING"
     )?;
     Ok(())
 }
 
-/// Stores the hash of a refresh token.
-pub(crate) async fn insert_refresh_token(
+/// Stores hashes of refresh tokens, each with its session, as issued now. One that is there already
+/// stays as it is.
+pub(crate) async fn insert_refresh_tokens(
     tx: &mut Tx,
-    hash: &str,
-    session: SessionId,
+    tokens: &[(&str, SessionId)],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    store::execute!(
+    store::insert_many!(
         tx,
-        "INSERT INTO refresh_tokens (token_hash, session_id, issued_at) VALUES ($1, $2, $3)",
-        hash,
-        session,
-        now
+        "INSERT INTO refresh_tokens (token_hash, session_id, issued_at)",
+        tokens,
+        |(hash, session)| [*hash, *session, now],
+        "ON CONFLICT (token_hash) DO NOTHING"
     )?;
     Ok(())
 }

@@ -1,7 +1,10 @@
+use std::collections::BTreeSet;
+
 use common::auth::{AUDIENCE, ISSUER};
 use serde_json::{Value, json};
 
 use crate::harness::{OWNER, OWNER_PASSWORD, PASSWORD, TestApp, text};
+use crate::second_factors::enrol;
 
 #[tokio::test]
 async fn a_login_gives_tokens_that_may_not_be_cached() {
@@ -180,6 +183,51 @@ async fn logins_beyond_the_queue_are_told_to_come_back() {
         assert_eq!(reply.header("connection"), Some("close"));
         reply.expect_problem(503, "busy");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logins_that_come_together_are_each_answered_as_if_alone() {
+    let app = TestApp::start_with(&[("USER__HASHING__PARALLEL", "1")]).await;
+    let names = ["kim", "lee", "moon"].map(|name| format!("{name}@maru.local"));
+    let [kim, lee, moon] = &names;
+    for name in [kim, lee, moon] {
+        app.make_user(name, &["crew"], &[]).await;
+    }
+    let lees = app.log_in(lee, PASSWORD).await.expect(200);
+    let client = app.client.with_token(text(&lees, "access_token"));
+    enrol(&app, &client, PASSWORD).await;
+
+    let wishes = [
+        (kim.as_str(), PASSWORD),
+        (lee, PASSWORD),
+        (moon, "another password"),
+        (kim, PASSWORD),
+        ("nobody@maru.local", PASSWORD),
+        (OWNER, OWNER_PASSWORD),
+        (moon, PASSWORD),
+    ];
+    let logins = wishes.map(|(email, password)| app.log_in(email, password));
+    let replies = futures_util::future::join_all(logins).await;
+    let mut sessions = BTreeSet::new();
+    for ((email, password), reply) in wishes.into_iter().zip(replies) {
+        if email == lee {
+            assert_eq!(reply.expect(200)["mfa_required"], true, "{email}");
+        } else if password == "another password" || email.starts_with("nobody") {
+            reply.expect_problem(401, "credentials_invalid");
+        } else {
+            let tokens = reply.expect(200);
+            let client = app.client.with_token(text(&tokens, "access_token"));
+            let me = client.get("/api/auth/me").await.expect(200);
+            assert_eq!(me["email"], email);
+            sessions.insert(text(&me["session"], "id").to_owned());
+            let refresh = json!({"refresh_token": text(&tokens, "refresh_token")});
+            app.client
+                .post("/api/auth/refresh", &refresh)
+                .await
+                .expect(200);
+        }
+    }
+    assert_eq!(sessions.len(), 4, "each has a session of its own");
 }
 
 /// The claims of a token, unverified.

@@ -1,6 +1,9 @@
 //! A login that waits for its second factor, and the answer to it.
 
+use std::time::Duration;
+
 use common::ids::UserId;
+use common::time::Timestamp;
 use secrecy::SecretString;
 use store::{StoreError, Tx};
 
@@ -24,20 +27,19 @@ pub(crate) struct Challenge {
     pub(crate) expires_in_seconds: u32,
 }
 
-/// Lets the login of an account wait for one of these.
+/// Lets the login of an account wait for one of these, from now on and so long.
 pub(crate) async fn begin(
-    state: &AppState,
     tx: &mut Tx,
     user: UserId,
     methods: Vec<MfaMethod>,
+    (now, life): (Timestamp, Duration),
 ) -> Result<Challenge, StoreError> {
     let token = OpaqueToken::new(TokenKind::Challenge);
-    let expires_at = state.clock.now().plus(state.mfa.challenge_life);
-    factors::insert_challenge(tx, &token.hash(), user, expires_at).await?;
+    factors::insert_challenge(tx, &token.hash(), user, now.plus(life)).await?;
     Ok(Challenge {
         token,
         methods,
-        expires_in_seconds: u32::try_from(state.mfa.challenge_life.as_secs()).unwrap_or(u32::MAX),
+        expires_in_seconds: u32::try_from(life.as_secs()).unwrap_or(u32::MAX),
     })
 }
 
