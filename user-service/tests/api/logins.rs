@@ -77,6 +77,32 @@ async fn roles_that_change_while_a_login_waits_for_its_hash_are_in_its_token() {
 }
 
 #[tokio::test]
+async fn whoever_is_disabled_while_a_login_waits_for_its_hash_gets_no_session() {
+    let slow = [
+        ("USER__HASHING__PARALLEL", "1"),
+        ("USER__HASHING__PASSES", "40"),
+    ];
+    let app = TestApp::start_with(&slow).await;
+    let owner = app.owner().await;
+    let user = app.make_user("kim@maru.local", &["crew"], &[]).await;
+    let before = app.log_in(OWNER, OWNER_PASSWORD);
+    let log_in = app.log_in("kim@maru.local", PASSWORD);
+    let change = async {
+        owner.get("/api/auth/me").await.expect(200);
+        let change = json!({"disabled": true});
+        app.patch(&owner, &user, change).await.expect(200);
+    };
+    let (before, reply, ()) = tokio::join!(before, log_in, change);
+    before.expect(200);
+    // It was in force when its turn was prepared, so another try has to tell.
+    assert!(reply.header("retry-after").is_some());
+    reply.expect_problem(503, "busy");
+    app.log_in("kim@maru.local", PASSWORD)
+        .await
+        .expect_problem(401, "credentials_invalid");
+}
+
+#[tokio::test]
 async fn the_email_is_taken_in_any_case() {
     let app = TestApp::start().await;
     let _tokens = app
