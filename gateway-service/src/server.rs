@@ -25,17 +25,18 @@ use actix_web::{App, web};
 use common::server::set_up_client;
 use common::settings::ServerSettings;
 use common::shutdown::Shutdown;
-use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::dispatch::{Gateway, Worker, handle};
+use crate::edge::host::OpenedFor;
 use crate::edge::peers::Scheme;
 use crate::edge::turns::Turns;
 use crate::proxy::Upstreams;
 use crate::settings::{LimitSettings, UpstreamSettings, millis};
+use crate::tls::{self, Certificates};
 use crowd::Crowd;
-use resting::{Accepted, Lent, Patience, resting};
+use resting::{Accepted, Lent, Named, Patience, resting};
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 2048;
@@ -60,8 +61,7 @@ pub(crate) struct ServerParts {
     pub(crate) upstream: UpstreamSettings,
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) stopping: Arc<AtomicBool>,
-    /// The port of HTTPS, and what it is set up with.
-    pub(crate) secure: Option<(u16, ServerConfig)>,
+    pub(crate) secure: Option<tls::Listener>,
     /// Whether HTTP/2 is spoken without TLS too.
     pub(crate) h2c: bool,
 }
@@ -100,12 +100,12 @@ pub(crate) fn start(parts: ServerParts) -> io::Result<RunningServer> {
     }
     let address = address.ok_or_else(|| io::Error::other("the server has no address"))?;
     let mut secure_address = None;
-    if let Some((port, config)) = secure {
-        for listener in listen(&settings.host, port)? {
+    if let Some(secure) = secure {
+        for listener in listen(&settings.host, secure.port)? {
             secure_address = secure_address.or(listener.local_addr().ok());
-            let (listening, signal, config) = (listening.clone(), signal.clone(), config.clone());
+            let (listening, signal, secure) = (listening.clone(), signal.clone(), secure.clone());
             builder = builder.listen("https", listener, move || {
-                encrypted(&listening, &signal, config.clone())
+                encrypted(&listening, &signal, secure.clone())
             })?;
         }
     }
@@ -169,14 +169,14 @@ fn plain(
             false => (stream, Protocol::Http1, peer),
         })
     });
-    accept.and_then(http(listening, signal, Scheme::Http))
+    accept.and_then(http(listening, signal, None))
 }
 
 /// What serves connections with TLS: HTTP/2, or HTTP/1 as above.
 fn encrypted(
     listening: &Listening,
     signal: &GracefulShutdownSignal,
-    mut config: ServerConfig,
+    secure: tls::Listener,
 ) -> impl ServiceFactory<
     TcpStream,
     Config = (),
@@ -184,6 +184,7 @@ fn encrypted(
     Error = TlsError<io::Error, DispatchError>,
     InitError = (),
 > + use<> {
+    let mut config = secure.config;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let accept = Acceptor::new(config)
         .map_init_err(|_never| ())
@@ -196,14 +197,15 @@ fn encrypted(
             _ => (stream, Protocol::Http1, peer),
         })
     };
-    let http = http(listening, signal, Scheme::Https).map_err(TlsError::Service);
+    let http = http(listening, signal, Some(secure.certificates)).map_err(TlsError::Service);
     accept.and_then(fn_service(choose)).and_then(http)
 }
 
-fn http<T: AsyncRead + AsyncWrite + Unpin + 'static>(
+/// What serves connections that speak HTTP, over TLS if there are `certificates`.
+fn http<T: AsyncRead + AsyncWrite + Named + Unpin + 'static>(
     listening: &Listening,
     signal: &GracefulShutdownSignal,
-    scheme: Scheme,
+    certificates: Option<Arc<Certificates>>,
 ) -> impl ServiceFactory<Accepted<T>, Config = (), Response = (), Error = DispatchError, InitError = ()>
 + use<T> {
     let (limits, signal) = (&listening.limits, signal.clone());
@@ -211,6 +213,10 @@ fn http<T: AsyncRead + AsyncWrite + Unpin + 'static>(
         gateway: Arc::clone(&listening.gateway),
         upstreams: Upstreams::start(&listening.upstream),
     });
+    let scheme = match certificates {
+        None => Scheme::Http,
+        Some(_) => Scheme::Https,
+    };
     let app = App::new().app_data(worker).app_data(scheme);
     let app = app.default_service(web::to(handle));
     let app = map_config(app.into_factory(), |()| AppConfig::default());
@@ -230,7 +236,14 @@ fn http<T: AsyncRead + AsyncWrite + Unpin + 'static>(
         .client_disconnect_timeout(LINGER_TIMEOUT)
         // A client that closes its half has gone: its request must not go on behind its back.
         .h1_allow_half_closed(false)
-        .on_connect_ext(|stream: &Turns<Lent<T>>, connection| stream.begin(connection))
+        .on_connect_ext(move |stream: &Turns<Lent<T>>, connection| {
+            stream.begin(connection);
+            let name = stream.get_ref().server_name();
+            if let (Some(name), Some(certificates)) = (name, &certificates) {
+                let certificates = Arc::clone(certificates);
+                connection.insert(OpenedFor { name, certificates });
+            }
+        })
         .finish(app.map_err(|error| error.error_response()));
     let most = limits.max_connections_per_client;
     let crowd = Crowd::new(most, listening.gateway.peers.clone());

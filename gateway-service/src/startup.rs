@@ -70,10 +70,10 @@ impl Application {
         let stopping = Arc::new(AtomicBool::new(false));
         let parts = (board.clone(), discovery, Arc::clone(&stopping));
         let gateway = Arc::new(gateway(&common, &own, &directory, &db, parts)?);
-        let (secure, certificates) = match tls::listener(&own.tls)? {
-            None => (None, None),
-            Some((config, certificates)) => (Some((own.tls.port, config)), Some(certificates)),
-        };
+        let secure = tls::listener(&own.tls)?;
+        let certificates = secure
+            .as_ref()
+            .map(|secure| Arc::clone(&secure.certificates));
         let server = start(ServerParts {
             server: common.server,
             limits: own.limits,

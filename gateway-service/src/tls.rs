@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use common::shutdown::Shutdown;
+use rustls::client::verify_server_name;
 use rustls::crypto::ring::{default_provider, sign::any_supported_type};
 use rustls::pki_types::pem::{self, PemObject as _};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert, VerifierBuilderError, WebPkiClientVerifier};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::{
+    ClientHello, ParsedCertificate, ResolvesServerCert, VerifierBuilderError, WebPkiClientVerifier,
+};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
@@ -57,13 +60,19 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
-/// What the listener is set up with; `None` when there is to be none.
+/// What the listener is set up with.
+#[derive(Clone, Debug)]
+pub(crate) struct Listener {
+    pub(crate) port: u16,
+    pub(crate) config: ServerConfig,
+    pub(crate) certificates: Arc<Certificates>,
+}
+
+/// The listener of the settings; `None` when there is to be none.
 ///
 /// # Errors
 /// When a file or setting cannot be used.
-pub(crate) fn listener(
-    settings: &TlsSettings,
-) -> Result<Option<(ServerConfig, Arc<Certificates>)>, TlsError> {
+pub(crate) fn listener(settings: &TlsSettings) -> Result<Option<Listener>, TlsError> {
     if settings.certificate_file.as_os_str().is_empty() {
         return Ok(None);
     }
@@ -87,8 +96,11 @@ pub(crate) fn listener(
             builder.with_client_cert_verifier(verifier.build()?)
         }
     };
-    let config = builder.with_cert_resolver(Arc::clone(&certificates) as _);
-    Ok(Some((config, certificates)))
+    Ok(Some(Listener {
+        port: settings.port,
+        config: builder.with_cert_resolver(Arc::clone(&certificates) as _),
+        certificates,
+    }))
 }
 
 /// The versions that are spoken.
@@ -129,6 +141,18 @@ fn read(certificate_file: &Path, key_file: &Path) -> Result<CertifiedKey, TlsErr
 }
 
 impl Certificates {
+    /// Whether the certificate in force is good for a host: a name, or an address, of version 6 in
+    /// brackets.
+    pub(crate) fn vouch_for(&self, host: &str) -> bool {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let certified = self.current.load();
+        let (Some(own), Ok(name)) = (certified.cert.first(), ServerName::try_from(host)) else {
+            return false;
+        };
+        let own = ParsedCertificate::try_from(own);
+        own.is_ok_and(|own| verify_server_name(&own, &name).is_ok())
+    }
+
     /// Takes over the files when they have changed, until `shutdown`. Files that do not fit together,
     /// as when only one of them is written yet, change nothing.
     pub(crate) async fn keep_up(self: Arc<Self>, shutdown: Shutdown) {

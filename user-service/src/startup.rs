@@ -84,11 +84,7 @@ impl Application {
             outbox: Outbox::new(ServiceName::User, &common.events, clock.clone()),
             profile: common.profile,
             links: own.links,
-            admissions: Batcher::new(Admissions {
-                db: db.clone(),
-                clock: clock.clone(),
-                challenge_life: mfa.challenge_life,
-            }),
+            admissions: Batcher::new(Admissions::new(&db, &clock, &mfa)),
             mfa,
             factors: FactorKeys::new(&secret),
             pin_session_life: own.devices.pin_session_life(),

@@ -159,6 +159,11 @@ impl<T> Turns<T> {
         self.watch.as_ref().is_some_and(Watch::rests)
     }
 
+    /// The connection below.
+    pub(crate) const fn get_ref(&self) -> &T {
+        &self.stream
+    }
+
     /// For the server: every request finds its connection's turn.
     pub(crate) fn begin(&self, connection: &mut Extensions) {
         connection.insert(Rc::clone(&self.talk));

@@ -16,7 +16,9 @@ use std::time::Duration;
 use actix_http::Protocol;
 use actix_http::error::DispatchError;
 use actix_service::{Service, ServiceFactory, fn_factory, fn_service};
+use actix_tls::accept::rustls_0_23::TlsStream;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep, timeout};
 
 use super::crowd::Crowd;
@@ -47,6 +49,25 @@ pub(super) struct Lent<T> {
     taking: Duration,
     /// Until when it must take something, while it does not.
     stalled: Option<Pin<Box<Sleep>>>,
+}
+
+/// A connection that may have been opened for a name.
+pub(super) trait Named {
+    /// The name.
+    fn server_name(&self) -> Option<&str>;
+}
+
+impl Named for TcpStream {
+    fn server_name(&self) -> Option<&str> {
+        None
+    }
+}
+
+impl Named for TlsStream<TcpStream> {
+    fn server_name(&self) -> Option<&str> {
+        let (_socket, session) = self.get_ref();
+        session.server_name()
+    }
 }
 
 /// A connection, what is spoken on it, and whose it is.
@@ -142,6 +163,13 @@ async fn first_bytes<T: AsyncRead + Unpin>(stream: &mut T) -> Option<Vec<u8>> {
         Poll::Ready(io::Result::Ok(bytes.filled().to_vec()))
     });
     read.await.ok().filter(|bytes| !bytes.is_empty())
+}
+
+impl<T: Named> Lent<T> {
+    /// The name for which the connection was opened, if for any.
+    pub(super) fn server_name(&self) -> Option<String> {
+        self.stream.borrow().server_name().map(str::to_owned)
+    }
 }
 
 impl<T> Lent<T> {

@@ -43,7 +43,7 @@ impl Authority {
 
     fn certificate(&self) -> (rcgen::Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        let params = CertificateParams::new(["localhost", "shop.test"].map(str::to_owned)).unwrap();
         (params.signed_by(&key, &self.issuer).unwrap(), key)
     }
 
@@ -144,6 +144,61 @@ async fn http_1_1_over_tls_is_served_and_told_to_the_service() {
     plain.expect(200);
     let seen = upstream.seen().pop().unwrap();
     assert_eq!(seen.head.one("x-forwarded-proto").as_deref(), Some("http"));
+}
+
+#[tokio::test]
+async fn who_asks_for_a_host_that_the_certificate_is_not_for_is_misdirected() {
+    let upstream = Upstream::start(|_| Reply::ok("hello")).await;
+    let authority = Authority::new();
+    let gateway = authority.gateway(&upstream, &[]).await;
+    let client = authority.client("http/1.1", Proof::None);
+    let status = async |host: &str| {
+        let target = format!("GET /api/orders HTTP/1.1\r\nHost: {host}\r\n");
+        let request = format!("{target}Connection: close\r\n\r\n");
+        let answer = client.ask(&gateway, &request).await.unwrap();
+        answer.split(' ').nth(1).unwrap().to_owned()
+    };
+    // The name that the connection was opened for, and another one of the certificate.
+    for host in [
+        "localhost",
+        "LOCALHOST:443",
+        "localhost.",
+        "shop.test",
+        "SHOP.test:8443",
+    ] {
+        assert_eq!(status(host).await, "200", "{host}");
+    }
+    let served = upstream.seen().len();
+    for host in [
+        "other.test",
+        "shop.test.evil",
+        "a.shop.test",
+        "127.0.0.1",
+        "[::1]:443",
+    ] {
+        assert_eq!(status(host).await, "421", "{host}");
+    }
+    assert_eq!(upstream.seen().len(), served, "nothing of it was passed on");
+    let problem = "GET http://other.test/api/orders HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let answer = client.ask(&gateway, problem).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 421 "), "{answer}");
+    assert!(answer.contains("misdirected_request"), "{answer}");
+    let client = authority.client("h2", Proof::None);
+    let stream = client.connect(&gateway);
+    let (mut sender, connection) = h2::client::handshake(stream.await.unwrap()).await.unwrap();
+    tokio::spawn(async move {
+        let _ended = connection.await;
+    });
+    for (host, expected) in [("localhost", 200), ("shop.test", 200), ("other.test", 421)] {
+        let uri = format!("https://{host}/api/orders");
+        let request = http::Request::get(uri).body(()).unwrap();
+        sender = sender.ready().await.unwrap();
+        let (answer, _no_body) = sender.send_request(request, true).unwrap();
+        assert_eq!(answer.await.unwrap().status(), expected, "{host}");
+    }
+    // Without TLS there is nothing that a name could contradict.
+    let plain = gateway.ask("GET /api/orders HTTP/1.1\r\nHost: other.test\r\n\r\n");
+    plain.await.expect(200);
 }
 
 #[tokio::test]

@@ -10,15 +10,16 @@ use store::{BatchResult, BatchWork, Db, StoreError, Tx};
 
 use crate::app::mfa::{self, Challenge};
 use crate::domain::account::Account;
+use crate::settings::MfaPolicy;
 use crate::store::accounts::{self, InForce};
 use crate::store::known_addresses;
 use crate::store::sessions::{self, NewSession};
 
 /// Admits them.
 pub(crate) struct Admissions {
-    pub(crate) db: Db,
-    pub(crate) clock: Clock,
-    pub(crate) challenge_life: Duration,
+    db: Db,
+    clock: Clock,
+    challenge_life: Duration,
 }
 
 /// A login whose password was right.
@@ -77,6 +78,14 @@ impl BatchWork for Admissions {
 }
 
 impl Admissions {
+    pub(crate) fn new(db: &Db, clock: &Clock, mfa: &MfaPolicy) -> Self {
+        Self {
+            db: db.clone(),
+            clock: clock.clone(),
+            challenge_life: mfa.challenge_life,
+        }
+    }
+
     async fn admit(
         &self,
         tx: &mut Tx,
@@ -89,8 +98,8 @@ impl Admissions {
         }
         let methods = mfa::methods(found.factors);
         if !methods.is_empty() {
-            let (challenge, life) = (methods, self.challenge_life);
-            let challenge = mfa::challenge::begin(tx, id, challenge, (now, life)).await?;
+            let life = self.challenge_life;
+            let challenge = mfa::challenge::begin(tx, id, methods, (now, life)).await?;
             return Ok(Admitted::Challenged(challenge));
         }
         if let Some(address_key) = &request.address_key {
