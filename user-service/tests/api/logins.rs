@@ -50,13 +50,11 @@ async fn an_access_token_has_exactly_the_agreed_claims() {
     assert_eq!(claims_of(text(&owner, "access_token"))["stores"], "*");
 }
 
-#[tokio::test]
-async fn roles_that_change_while_a_login_waits_for_its_hash_are_in_its_token() {
-    let slow = [
-        ("USER__HASHING__PARALLEL", "1"),
-        ("USER__HASHING__PASSES", "40"),
-    ];
-    let app = TestApp::start_with(&slow).await;
+/// What a login of Kim's comes to if `change` happens while it waits for its hash.
+async fn log_in_during(
+    app: &TestApp,
+    change: impl AsyncFnOnce(&testkit::ApiClient, &Value),
+) -> testkit::Reply {
     let owner = app.owner().await;
     let user = app.make_user("kim@maru.local", &["crew"], &[]).await;
     let before = app.log_in(OWNER, OWNER_PASSWORD);
@@ -64,12 +62,27 @@ async fn roles_that_change_while_a_login_waits_for_its_hash_are_in_its_token() {
     let change = async {
         // By then the login, which was sent before, has read the account and stands in line.
         owner.get("/api/auth/me").await.expect(200);
-        let change = json!({"roles": ["kiosk"]});
-        app.patch(&owner, &user, change).await.expect(200);
+        change(&owner, &user).await;
     };
-    let (before, tokens, ()) = tokio::join!(before, log_in, change);
+    let (before, reply, ()) = tokio::join!(before, log_in, change);
     before.expect(200);
-    let claims = claims_of(text(&tokens.expect(200), "access_token"));
+    reply
+}
+
+/// So slow that others come in between.
+const ONE_SLOW_HASH: [(&str, &str); 2] = [
+    ("USER__HASHING__PARALLEL", "1"),
+    ("USER__HASHING__PASSES", "40"),
+];
+
+#[tokio::test]
+async fn roles_that_change_while_a_login_waits_for_its_hash_are_in_its_token() {
+    let app = TestApp::start_with(&ONE_SLOW_HASH).await;
+    let reply = log_in_during(&app, async |owner, user| {
+        let change = json!({"roles": ["kiosk"]});
+        app.patch(owner, user, change).await.expect(200);
+    });
+    let claims = claims_of(text(&reply.await.expect(200), "access_token"));
     assert_eq!(
         (&claims["ver"], &claims["roles"]),
         (&json!(2), &json!(["kiosk"]))
@@ -78,28 +91,39 @@ async fn roles_that_change_while_a_login_waits_for_its_hash_are_in_its_token() {
 
 #[tokio::test]
 async fn whoever_is_disabled_while_a_login_waits_for_its_hash_gets_no_session() {
-    let slow = [
-        ("USER__HASHING__PARALLEL", "1"),
-        ("USER__HASHING__PASSES", "40"),
-    ];
-    let app = TestApp::start_with(&slow).await;
-    let owner = app.owner().await;
-    let user = app.make_user("kim@maru.local", &["crew"], &[]).await;
-    let before = app.log_in(OWNER, OWNER_PASSWORD);
-    let log_in = app.log_in("kim@maru.local", PASSWORD);
-    let change = async {
-        owner.get("/api/auth/me").await.expect(200);
+    let app = TestApp::start_with(&ONE_SLOW_HASH).await;
+    let reply = log_in_during(&app, async |owner, user| {
         let change = json!({"disabled": true});
-        app.patch(&owner, &user, change).await.expect(200);
-    };
-    let (before, reply, ()) = tokio::join!(before, log_in, change);
-    before.expect(200);
+        app.patch(owner, user, change).await.expect(200);
+    });
     // It was in force when its turn was prepared, so another try has to tell.
-    assert!(reply.header("retry-after").is_some());
-    reply.expect_problem(503, "busy");
+    refused_for_now(reply.await);
     app.log_in("kim@maru.local", PASSWORD)
         .await
         .expect_problem(401, "credentials_invalid");
+}
+
+#[tokio::test]
+async fn a_password_that_is_replaced_while_a_login_waits_for_its_hash_opens_nothing() {
+    let app = TestApp::start_with(&ONE_SLOW_HASH).await;
+    let reply = log_in_during(&app, async |_owner, _user| {
+        // Another instance of the service did it, with a hash in the time of this one's.
+        let mut tx = app.db().await.begin().await.unwrap();
+        let sql = "UPDATE users SET password_hash =
+                       (SELECT password_hash FROM users WHERE email_key = $1)
+                   WHERE email_key = 'kim@maru.local'";
+        store::execute!(tx, sql, OWNER).unwrap();
+        tx.commit().await.unwrap();
+    });
+    refused_for_now(reply.await);
+    app.log_in("kim@maru.local", OWNER_PASSWORD)
+        .await
+        .expect(200);
+}
+
+fn refused_for_now(reply: testkit::Reply) {
+    assert!(reply.header("retry-after").is_some());
+    reply.expect_problem(503, "busy");
 }
 
 #[tokio::test]
