@@ -397,6 +397,35 @@ mod tests {
         assert!(hasher.turn().await.is_ok());
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn who_is_done_waits_for_others_only_while_there_are_some_in_line() {
+        let hasher = hasher(1, 1, 1);
+        let first = hasher.turn().await.unwrap();
+        let mut second = Box::pin(hasher.turn());
+        assert!(futures_util::poll!(second.as_mut()).is_pending());
+        let mut first = Box::pin(first.end());
+        assert!(futures_util::poll!(first.as_mut()).is_pending());
+        let mut second = Box::pin(second.await.unwrap().end());
+        assert!(futures_util::poll!(second.as_mut()).is_ready());
+        assert!(futures_util::poll!(first.as_mut()).is_ready());
+    }
+
+    #[tokio::test]
+    async fn few_prepare_for_their_turn_however_many_wait() {
+        let hasher = hasher(1, 1, 20);
+        let mut at_the_front = Vec::new();
+        loop {
+            let mut next = Box::pin(hasher.place().unwrap().front());
+            match futures_util::poll!(next.as_mut()) {
+                std::task::Poll::Ready(front) => at_the_front.push(front),
+                std::task::Poll::Pending => break,
+            }
+        }
+        assert_eq!(at_the_front.len(), 2 + rounds::ROUND);
+        at_the_front.pop();
+        drop(hasher.place().unwrap().front().await);
+    }
+
     #[tokio::test]
     async fn a_caller_who_gives_up_frees_the_turn_only_when_the_hash_is_done() {
         let hasher = hasher(50, 1, 0);
