@@ -8,7 +8,7 @@ use bytes::Bytes;
 use common::shutdown::Shutdown;
 use serde::de::IgnoredAny;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use utoipa::OpenApi as _;
 
 use super::join::Joined;
@@ -21,6 +21,9 @@ use crate::status::{Board, OwnApi};
 
 /// How often a document that could not be read is asked for again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Services come and go together; what happens within this time is joined at once.
+const SETTLING_TIME: Duration = Duration::from_millis(250);
 
 /// A service's document and the incarnation it was read from.
 #[derive(Clone)]
@@ -73,7 +76,7 @@ pub(crate) async fn keep(gateway: Arc<Gateway>, settings: DocsSettings, shutdown
             }
         };
         tokio::select! {
-            _ = wait => {}
+            _ = wait => sleep(SETTLING_TIME).await,
             () = shutdown.triggered() => return,
         }
     }
@@ -106,15 +109,16 @@ async fn refresh(
         }
     }
     if changed {
-        let (volumes, gateway) = (volumes.clone(), Arc::clone(gateway));
+        let (volumes, routes) = (volumes.clone(), gateway.routes.current());
         // In a thread of its own, which gives the memory back: joined documents are many small
-        // pieces between which those of others would come to lie.
-        let joined = spawn_blocking(move || {
-            let leads_to =
-                |path: &str, service: &str| gateway.routes.current().leads_to(path, service);
-            gateway.local.library.replace(join(&volumes, leads_to));
-        });
-        complete &= joined.await.is_ok();
+        // pieces between which those of others would come to lie. Nothing that stays is made there,
+        // or all that was made before it would stay too.
+        let joined =
+            spawn_blocking(move || join(&volumes, |path, name| routes.leads_to(path, name)));
+        match joined.await {
+            Ok(document) => gateway.local.library.replace(document),
+            Err(_panicked) => complete = false,
+        }
     }
     complete
 }
