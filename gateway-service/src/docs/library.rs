@@ -111,8 +111,7 @@ async fn refresh(
     if changed {
         let (volumes, routes) = (volumes.clone(), gateway.routes.current());
         // In a thread of its own, which gives the memory back: joined documents are many small
-        // pieces between which those of others would come to lie. Nothing that stays is made there,
-        // or all that was made before it would stay too.
+        // pieces between which those of others would come to lie.
         let joined =
             spawn_blocking(move || join(&volumes, |path, name| routes.leads_to(path, name)));
         match joined.await {

@@ -102,6 +102,16 @@ impl Client {
         self.0.connect(name, stream).await
     }
 
+    /// A connection of HTTP/2.
+    async fn h2(&self, gateway: &Gateway) -> h2::client::SendRequest<Bytes> {
+        let stream = self.connect(gateway).await.unwrap();
+        let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(async move {
+            let _ended = connection.await;
+        });
+        sender
+    }
+
     /// One request of HTTP/1.1 on a connection of its own.
     async fn ask(&self, gateway: &Gateway, request: &str) -> std::io::Result<String> {
         let mut stream = self.connect(gateway).await?;
@@ -183,12 +193,7 @@ async fn who_asks_for_a_host_that_the_certificate_is_not_for_is_misdirected() {
     let answer = client.ask(&gateway, problem).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 421 "), "{answer}");
     assert!(answer.contains("misdirected_request"), "{answer}");
-    let client = authority.client("h2", Proof::None);
-    let stream = client.connect(&gateway);
-    let (mut sender, connection) = h2::client::handshake(stream.await.unwrap()).await.unwrap();
-    tokio::spawn(async move {
-        let _ended = connection.await;
-    });
+    let mut sender = authority.client("h2", Proof::None).h2(&gateway).await;
     for (host, expected) in [("localhost", 200), ("shop.test", 200), ("other.test", 421)] {
         let uri = format!("https://{host}/api/orders");
         let request = http::Request::get(uri).body(()).unwrap();
@@ -206,15 +211,7 @@ async fn http_2_carries_requests_with_and_without_bodies() {
     let upstream = Upstream::start(|seen| Reply::ok(&seen.body.text())).await;
     let authority = Authority::new();
     let gateway = authority.gateway(&upstream, &[]).await;
-    let stream = authority
-        .client("h2", Proof::None)
-        .connect(&gateway)
-        .await
-        .unwrap();
-    let (mut sender, connection) = h2::client::handshake(stream).await.unwrap();
-    tokio::spawn(async move {
-        let _ended = connection.await;
-    });
+    let mut sender = authority.client("h2", Proof::None).h2(&gateway).await;
     for (method, body, announced) in [
         ("GET", "", None),
         ("POST", "hello", None),
