@@ -15,6 +15,7 @@ use futures_util::Stream;
 
 use crate::cache::Tee;
 use crate::edge::compress::Compressed;
+use crate::edge::taking::Watched;
 use crate::edge::turns::Turn;
 use crate::proxy::{Download, Truncated, Tunnel, Upload};
 use crate::record::Record;
@@ -33,6 +34,8 @@ pub(crate) enum Content {
     Teed(Box<Tee>),
     /// Compressed while it is read.
     Compressed(Box<Compressed>),
+    /// One of these, over HTTP/2.
+    Watched(Box<Watched>),
     /// What a service sends after it has switched protocols.
     Tunnel(Box<Tunnel>),
     /// Made here bit by bit, until it ends.
@@ -52,6 +55,7 @@ impl Content {
             Self::Download(body) => body.poll_part(cx),
             Self::Teed(body) => body.poll_part(cx),
             Self::Compressed(body) => body.poll_part(cx),
+            Self::Watched(body) => body.poll_part(cx),
             Self::Tunnel(tunnel) => tunnel.poll_part(cx).map(|part| part.map(Ok)),
             Self::Events(events) => events.as_mut().poll_next(cx).map(|part| part.map(Ok)),
         }
@@ -184,6 +188,7 @@ impl MessageBody for AnswerBody {
             Content::Bytes(bytes) => BodySize::Sized(bytes.len() as u64),
             Content::Tunnel(_) | Content::Compressed(_) | Content::Teed(_) => BodySize::Stream,
             Content::Download(body) => body.length().map_or(BodySize::Stream, BodySize::Sized),
+            Content::Watched(body) => body.length().map_or(BodySize::Stream, BodySize::Sized),
             Content::Events(_) => BodySize::Stream,
         }
     }

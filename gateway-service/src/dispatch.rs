@@ -34,6 +34,7 @@ use crate::edge::peers::{Forwarded, TrustedPeers};
 use crate::edge::screen::{
     Screened, asks_for_websocket, bad_path, check_target, refused_method, screen,
 };
+use crate::edge::taking;
 use crate::edge::turns::Turn;
 use crate::fallback::{AnswerCache, fixed};
 use crate::local::{Local, LocalState};
@@ -85,6 +86,8 @@ pub(crate) struct Limits {
     pub(crate) max_target_bytes: usize,
     pub(crate) upload_pace: Pace,
     pub(crate) download_idle_timeout: Duration,
+    /// Longest time that a client takes nothing of what is there for it.
+    pub(crate) take_timeout: Duration,
     /// Longest wait for the head of an answer: of a routed service, and of one below `/proxy`.
     pub(crate) header_timeout: Duration,
     pub(crate) proxy_header_timeout: Duration,
@@ -143,6 +146,7 @@ pub(crate) async fn handle(
     }
     ending.finish(&request, &mut draft);
     Turn::finish(turn.as_ref(), &request, &mut draft);
+    let draft = taking::watch(&request, draft, worker.gateway.limits.take_timeout);
     AnswerBody::attach(draft, record, Unread::new(upload, stream.take(), turn))
 }
 

@@ -11,4 +11,5 @@ pub(crate) mod host;
 pub(crate) mod limit;
 pub(crate) mod peers;
 pub(crate) mod screen;
+pub(crate) mod taking;
 pub(crate) mod turns;

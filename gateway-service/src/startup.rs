@@ -177,6 +177,7 @@ fn gateway(
                 min_bytes_per_second: own.limits.body_min_bytes_per_second,
             },
             download_idle_timeout: millis(own.upstream.body_idle_timeout_ms),
+            take_timeout: millis(own.limits.take_timeout_ms),
         },
         via: Via::new(format!("maru-{}", instance.get(..8).unwrap_or("0"))),
     })

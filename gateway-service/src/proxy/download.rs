@@ -10,14 +10,16 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::pool::Lease;
 
-/// The service broke off inside the body. The client's connection is closed without an end of the
-/// body, so that a part is never taken for the whole.
+/// The body broke off. The client's connection is closed without an end of the body, so that a part is
+/// never taken for the whole.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Truncated {
     #[error("the service broke off inside an answer")]
     Broken(#[source] hyper::Error),
     #[error("the service fell silent inside an answer")]
     Stalled,
+    #[error("the client took nothing of an answer")]
+    NotTaken,
     #[error("the answer could not be compressed")]
     Encoding(#[source] std::io::Error),
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
+use testkit::wait_until;
 use tokio::net::TcpStream;
 
 use crate::gateway::Gateway;
@@ -172,4 +173,88 @@ async fn without_the_setting_the_other_protocol_is_not_known() {
     let refused = client.answer(false).await;
     assert!(refused.is_none_or(|answer| answer.status >= 400));
     assert_eq!(upstream.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn who_opens_no_window_holds_no_place_at_a_service() {
+    const PATIENCE: Duration = Duration::from_millis(400);
+    // More than the window that a client has at first, and what waits in the system.
+    const LENGTH: u64 = 4 << 20;
+    const WINDOW: usize = 65_535;
+    let upstream = Upstream::start(|_| {
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {LENGTH}\r\n\r\n");
+        Reply::Long(head.into_bytes(), LENGTH)
+    })
+    .await;
+    let patience = PATIENCE.as_millis().to_string();
+    let settings = [
+        ENABLED[0],
+        ("GATEWAY__LIMITS__TAKE_TIMEOUT_MS", patience.as_str()),
+    ];
+    let gateway = Gateway::with(&upstream.url(), &settings).await;
+    let sender = connect(&gateway).await;
+
+    let mut slow = sender.clone().ready().await.unwrap();
+    let ask = || request("GET", "/api/orders").body(()).unwrap();
+    let (answer, _upload) = slow.send_request(ask(), true).unwrap();
+    let mut slow = answer.await.unwrap().into_body();
+    // It takes a window's worth now and then, so that it is waited for; then nothing any more.
+    for _ in 0..3 {
+        tokio::time::sleep(PATIENCE * 3 / 4).await;
+        let mut taken = 0;
+        while taken < WINDOW {
+            let data = slow.data().await.unwrap().unwrap();
+            slow.flow_control().release_capacity(data.len()).unwrap();
+            taken += data.len();
+        }
+        assert_eq!(upstream.closed(), 0);
+    }
+    wait_until("the service to be rid of it", || async {
+        upstream.closed() == 1
+    })
+    .await;
+    // Whoever is late after all is told that this is not the whole.
+    let broken = loop {
+        match slow.data().await.unwrap() {
+            Ok(data) => slow.flow_control().release_capacity(data.len()).unwrap(),
+            Err(error) => break error,
+        }
+    };
+    assert!(broken.is_reset(), "{broken}");
+    // Others on the same connection are not bothered.
+    let mut quick = sender.ready().await.unwrap();
+    let (answer, _upload) = quick.send_request(ask(), true).unwrap();
+    let mut quick = answer.await.unwrap().into_body();
+    let mut length = 0;
+    while let Some(data) = quick.data().await {
+        let data = data.unwrap();
+        quick.flow_control().release_capacity(data.len()).unwrap();
+        length += data.len();
+    }
+    assert_eq!(length as u64, LENGTH);
+}
+
+#[tokio::test]
+async fn who_waits_for_the_service_is_not_cut_off() {
+    const PATIENCE: Duration = Duration::from_millis(200);
+    let upstream = Upstream::start(|_| {
+        let part = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n";
+        Reply::ThenHold(part.as_bytes().to_vec())
+    })
+    .await;
+    let patience = PATIENCE.as_millis().to_string();
+    let settings = [
+        ENABLED[0],
+        ("GATEWAY__LIMITS__TAKE_TIMEOUT_MS", patience.as_str()),
+    ];
+    let gateway = Gateway::with(&upstream.url(), &settings).await;
+    let mut sender = connect(&gateway).await.ready().await.unwrap();
+    let request = request("GET", "/api/orders").body(()).unwrap();
+    let (answer, _upload) = sender.send_request(request, true).unwrap();
+    let mut body = answer.await.unwrap().into_body();
+    let first = body.data().await.unwrap().unwrap();
+    assert_eq!(&first[..], b"first");
+    let next = tokio::time::timeout(PATIENCE * 4, body.data()).await;
+    assert!(next.is_err(), "{next:?}");
+    assert_eq!(upstream.closed(), 0);
 }
