@@ -9,16 +9,33 @@ const SINCE: (u32, u32) = (2, 36);
 /// Has an idle program keep less of itself in memory.
 pub fn save_memory() {
     pack_relocations();
-    keep_cold_code_apart();
+    if is("CARGO_CFG_TARGET_OS", "linux") {
+        keep_cold_code_apart();
+        keep_seldom_used_code_apart();
+    }
 }
 
 /// Puts the functions that are marked `#[cold]`, by us and by others, in a part of the program of their
 /// own. The system reads code in pieces of 64 KiB, so that what never runs would be kept in memory by
 /// what runs beside it.
 fn keep_cold_code_apart() {
-    if std::env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
-        println!("cargo::rustc-link-arg-bins=-Wl,-z,keep-text-section-prefix");
+    println!("cargo::rustc-link-arg-bins=-Wl,-z,keep-text-section-prefix");
+}
+
+/// Puts the functions that `apart.ld` names, which an idle service does not run, in another such part.
+/// Not every linker reads such a script: with one that somebody chose, nothing changes.
+fn keep_seldom_used_code_apart() {
+    const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/apart.ld");
+    println!("cargo::rerun-if-changed={SCRIPT}");
+    let flags = std::env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    let is_chosen = std::env::var_os("RUSTC_LINKER").is_some() || flags.contains("link");
+    if is("PROFILE", "release") && !is_chosen {
+        println!("cargo::rustc-link-arg-bins=-Wl,-T,{SCRIPT}");
     }
+}
+
+fn is(variable: &str, value: &str) -> bool {
+    std::env::var(variable).as_deref() == Ok(value)
 }
 
 /// Packs the relocations of a program (`DT_RELR`). The loader reads all of them when it starts; as a
