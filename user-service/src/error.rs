@@ -7,13 +7,13 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use common::error::{ApiError, FieldError};
 use common::extract::Faults;
+use hashing::{Busy, HashingError};
 use store::StoreError;
 
 pub(crate) use self::credentials::CredentialError;
 use crate::app::log_in::BUSY_RETRY_AFTER;
 use crate::domain::api_key::KeyFault;
 use crate::domain::authority::NotHeld;
-use crate::hashing::{Busy, HashingError};
 use crate::keys::{KeyringError, MintError};
 
 /// Why a session was not opened, renewed or believed.

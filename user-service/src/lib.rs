@@ -14,7 +14,6 @@ mod domain;
 mod error;
 mod events;
 mod grpc;
-mod hashing;
 mod jobs;
 mod keys;
 mod oidc;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use common::settings::{CommonSettings, Loaded, Profile};
+use hashing::HashingSettings;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::{Host, Url};
@@ -85,22 +86,6 @@ pub struct TokensSettings {
     pub session_days: u32,
     /// How long a used refresh token still gives the same successor, in seconds.
     pub refresh_grace_seconds: u32,
-}
-
-/// Cost of a password hash, and how many are computed at once.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HashingSettings {
-    /// Memory of one hash, in KiB.
-    pub memory_kib: u32,
-    /// Passes over the memory.
-    pub passes: u32,
-    /// Lanes of the memory.
-    pub lanes: u32,
-    /// Hashes at the same time; 0 is one per processor.
-    pub parallel: usize,
-    /// Logins that may wait for their turn.
-    pub queue: usize,
 }
 
 /// Delays after failed logins.

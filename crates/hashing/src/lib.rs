@@ -13,43 +13,69 @@ use std::time::Instant;
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Params, Version};
+use ring::rand::{self, SystemRandom};
 use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::memory::MemoryPool;
 use self::rounds::Rounds;
-use self::threads::{Lost, Threads};
-use crate::keys::random;
-use crate::settings::HashingSettings;
+pub use self::threads::Lost;
+use self::threads::Threads;
 
 const SALT_BYTES: usize = 16;
 const HASH_BYTES: usize = 32;
 
+/// Cost of a password hash, and how many are computed at once.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HashingSettings {
+    /// Memory of one hash, in KiB.
+    pub memory_kib: u32,
+    /// Passes over the memory.
+    pub passes: u32,
+    /// Lanes of the memory.
+    pub lanes: u32,
+    /// Hashes at the same time; 0 is one per processor.
+    pub parallel: usize,
+    /// Logins that may wait for their turn.
+    pub queue: usize,
+}
+
 /// Too many logins wait already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too many passwords wait to be checked")]
-pub(crate) struct Busy;
+pub struct Busy;
 
 /// A hash could not be computed: no memory, a damaged hash in the database, a fault of this program.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum HashingError {
+pub enum HashingError {
+    /// Parameters that this build does not know.
     #[error("the parameters of a password hash cannot be read")]
     Params(#[from] argon2::password_hash::Error),
+    /// No PHC string.
     #[error("a stored password hash cannot be read")]
     Stored(#[from] argon2::password_hash::phc::Error),
+    /// Parameters out of bounds.
     #[error("argon2 refuses the parameters")]
     Argon2(#[from] argon2::Error),
+    /// A PHC string without its last parts, which are optional there.
     #[error("a stored password hash lacks its salt or output")]
     Incomplete,
+    /// The thread that computed it panicked.
     #[error(transparent)]
     Lost(#[from] Lost),
+    /// The system allows no more threads.
     #[error("no thread can be started to hash on")]
     Threads(#[from] std::io::Error),
+    /// The system has no randomness for a salt.
+    #[error("there is no randomness for a salt")]
+    NoRandomness,
 }
 
 /// Hashes and verifies passwords. Clones share the limits.
-#[derive(Clone)]
-pub(crate) struct Hasher(Arc<Inner>);
+#[derive(Clone, Debug)]
+pub struct Hasher(Arc<Inner>);
 
 struct Inner {
     params: Params,
@@ -68,20 +94,23 @@ struct Inner {
 }
 
 /// The right to wait.
-pub(crate) struct Place {
+#[derive(Debug)]
+pub struct Place {
     inner: Arc<Inner>,
     place: OwnedSemaphorePermit,
 }
 
 /// The right to prepare for a turn, which is near.
-pub(crate) struct Front {
+#[derive(Debug)]
+pub struct Front {
     inner: Arc<Inner>,
     front: OwnedSemaphorePermit,
     place: OwnedSemaphorePermit,
 }
 
 /// The right to compute hashes one after the other.
-pub(crate) struct Turn {
+#[derive(Debug)]
+pub struct Turn {
     inner: Arc<Inner>,
     turn: OwnedSemaphorePermit,
     front: OwnedSemaphorePermit,
@@ -90,15 +119,19 @@ pub(crate) struct Turn {
 
 /// What a stored hash says of a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Verification {
-    pub(crate) matches: bool,
+pub struct Verification {
+    /// It is the password's.
+    pub matches: bool,
     /// Made with other parameters than today's.
-    pub(crate) outdated: bool,
+    pub outdated: bool,
 }
 
 impl Hasher {
-    /// A hasher with these limits.
-    pub(crate) fn new(settings: &HashingSettings) -> Result<Self, HashingError> {
+    /// A hasher with these limits, and its threads.
+    ///
+    /// # Errors
+    /// When argon2 refuses the parameters, or the system a thread or randomness.
+    pub fn new(settings: &HashingSettings) -> Result<Self, HashingError> {
         let params = Params::new(
             settings.memory_kib,
             settings.passes,
@@ -123,38 +156,45 @@ impl Hasher {
         })))
     }
 
-    /// Takes a place in the line, unless too many wait already.
-    pub(crate) fn place(&self) -> Result<Place, Busy> {
+    /// Takes a place in the line.
+    ///
+    /// # Errors
+    /// When too many wait already.
+    pub fn place(&self) -> Result<Place, Busy> {
         let inner = Arc::clone(&self.0);
         let place = Arc::clone(&inner.places).try_acquire_owned();
         let place = place.map_err(|_full| Busy)?;
         Ok(Place { inner, place })
     }
 
-    /// Waits for a turn, unless too many wait already.
-    pub(crate) async fn turn(&self) -> Result<Turn, Busy> {
+    /// Takes a place in the line and waits for its turn.
+    ///
+    /// # Errors
+    /// When too many wait already.
+    pub async fn turn(&self) -> Result<Turn, Busy> {
         Ok(self.place()?.front().await.turn().await)
     }
 
     /// A hash that no password matches.
-    pub(crate) fn unmatched(&self) -> &str {
+    #[must_use]
+    pub fn unmatched(&self) -> &str {
         &self.0.dummy
     }
 
     /// Gives memory back to the system that no hash has needed since the last call.
-    pub(crate) fn release_unused_memory(&self) {
+    pub fn release_unused_memory(&self) {
         self.0.memory.release_unused();
     }
 
     /// Gives all memory back to the system that no hash needs now.
-    pub(crate) fn release_memory(&self) {
+    pub fn release_memory(&self) {
         self.0.memory.release();
     }
 }
 
 impl Place {
     /// Waits until the turn is near. Whoever waits here should hold little memory: there are many.
-    pub(crate) async fn front(self) -> Front {
+    pub async fn front(self) -> Front {
         let Self { inner, place } = self;
         let front = acquire(&inner.front).await;
         Front {
@@ -168,7 +208,7 @@ impl Place {
 impl Front {
     /// Waits for the turn. What can be done before is best done before: a turn without a hash under way
     /// leaves a processor without work.
-    pub(crate) async fn turn(self) -> Turn {
+    pub async fn turn(self) -> Turn {
         let Self {
             inner,
             front,
@@ -191,7 +231,10 @@ async fn acquire(semaphore: &Arc<Semaphore>) -> OwnedSemaphorePermit {
 
 impl Turn {
     /// Compares `password` with a stored hash or, when there is none, with one that nothing matches.
-    pub(crate) async fn verify(
+    ///
+    /// # Errors
+    /// When the stored hash cannot be read, or the thread was lost.
+    pub async fn verify(
         self,
         password: SecretString,
         stored: Option<String>,
@@ -208,9 +251,12 @@ impl Turn {
     }
 
     /// A hash of `password` with today's parameters and a new salt, in PHC string format.
-    pub(crate) async fn hash(self, password: SecretString) -> Result<(Self, String), HashingError> {
+    ///
+    /// # Errors
+    /// When there is no randomness, or the thread was lost.
+    pub async fn hash(self, password: SecretString) -> Result<(Self, String), HashingError> {
         self.blocking(move |inner| {
-            let salt = Salt::new(&random::<SALT_BYTES>())?;
+            let salt = Salt::new(&random::<[u8; SALT_BYTES]>()?)?;
             let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, inner.params.clone());
             let output = inner.compute(&argon2, &password, &salt)?;
             Ok(to_phc(&inner.params, salt, output)?.to_string())
@@ -220,7 +266,7 @@ impl Turn {
 
     /// Gives the turn up and, when others wait for it, goes on with a few who are done as well: see
     /// [`rounds`].
-    pub(crate) async fn end(self) {
+    pub async fn end(self) {
         let Self {
             inner,
             turn,
@@ -284,10 +330,11 @@ impl Inner {
     }
 }
 
-impl std::fmt::Debug for Turn {
+impl std::fmt::Debug for Inner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Turn")
-            .field("turn", &self.turn)
+        f.debug_struct("Hasher")
+            .field("params", &self.params)
+            .field("turns", &self.turns)
             .finish_non_exhaustive()
     }
 }
@@ -299,10 +346,17 @@ fn is_outdated(hash: &PasswordHash, params: &Params) -> bool {
         || Params::try_from(hash).ok().as_ref() != Some(params)
 }
 
+fn random<T: rand::RandomlyConstructable>() -> Result<T, HashingError> {
+    let random = rand::generate(&SystemRandom::new());
+    Ok(random
+        .map_err(|_unspecified| HashingError::NoRandomness)?
+        .expose())
+}
+
 /// A hash with these parameters that was never computed, so that no password is known to match.
 fn dummy_hash(params: &Params) -> Result<String, HashingError> {
-    let salt = Salt::new(&random::<SALT_BYTES>())?;
-    let output = Output::new(&random::<HASH_BYTES>())?;
+    let salt = Salt::new(&random::<[u8; SALT_BYTES]>()?)?;
+    let output = Output::new(&random::<[u8; HASH_BYTES]>()?)?;
     Ok(to_phc(params, salt, output)?.to_string())
 }
 

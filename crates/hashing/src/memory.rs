@@ -1,7 +1,9 @@
 //! The memory that hashes are computed in: as many buffers as hashes under way, kept while logins
 //! come in and given back to the system when they stop.
 //!
-//! A fresh buffer costs a good part of a hash, because the system hands out its pages one by one.
+//! A fresh buffer costs a good part of a hash, because the system hands out its pages one by one. And
+//! argon2 reads all over its buffer, more pages of 4 KiB than the processor remembers the addresses
+//! of: Linux is asked for pages of 2 MiB, which make a hash a tenth cheaper.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -62,7 +64,9 @@ impl MemoryPool {
 }
 
 fn allocate(blocks: usize) -> Vec<Block> {
-    let mut memory = Vec::with_capacity(blocks.max(RESERVED_BLOCKS));
+    let mut memory = Vec::<Block>::with_capacity(blocks.max(RESERVED_BLOCKS));
+    // Before the first write, which is what the system hands out pages for.
+    kevy_madvise::advise_hugepage(memory.as_ptr().cast(), blocks * Block::SIZE);
     memory.resize(blocks, Block::new());
     memory
 }
@@ -70,6 +74,29 @@ fn allocate(blocks: usize) -> Vec<Block> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_buffer_asks_for_large_pages() {
+        if !std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists() {
+            println!("this system has none");
+            return;
+        }
+        let memory = allocate(8 * 1024);
+        let middle = memory.as_ptr().addr() + 4 * 1024 * Block::SIZE;
+        let (mut is_ours, mut flags) = (false, None);
+        for line in std::fs::read_to_string("/proc/self/smaps").unwrap().lines() {
+            let parse = |address| usize::from_str_radix(address, 16).ok();
+            let range = line.split(' ').next().and_then(|word| word.split_once('-'));
+            if let Some((start, end)) = range.and_then(|(a, b)| parse(a).zip(parse(b))) {
+                is_ours = (start..end).contains(&middle);
+            } else if is_ours && let Some(found) = line.strip_prefix("VmFlags:") {
+                flags = Some(found.to_owned());
+            }
+        }
+        let flags = flags.unwrap();
+        assert!(flags.split_whitespace().any(|flag| flag == "hg"), "{flags}");
+    }
 
     #[test]
     fn a_buffer_is_used_again_until_nobody_needs_it() {

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 /// Whoever computed a hash panicked, or the service ends.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("a hashing task was lost")]
-pub(crate) struct Lost;
+pub struct Lost;
 
 type Job = Box<dyn FnOnce() + Send>;
 

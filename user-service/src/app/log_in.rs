@@ -8,6 +8,7 @@ mod admission;
 use std::time::Duration;
 
 use common::ids::UserId;
+use hashing::{Busy, Turn};
 use secrecy::SecretString;
 use store::Tx;
 
@@ -22,7 +23,6 @@ use crate::domain::device::PosDevice;
 use crate::domain::email::Email;
 use crate::domain::session::SessionId;
 use crate::error::SessionError;
-use crate::hashing::{Busy, Turn};
 use crate::keys::{Minted, RefreshToken, TokenHolder};
 use crate::state::AppState;
 use crate::store::accounts::{Candidate, Credentials};

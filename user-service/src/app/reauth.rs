@@ -1,13 +1,13 @@
 //! Asks a signed-in person for their password once more, before something that a borrowed session
 //! must not do.
 
+use hashing::Turn;
 use secrecy::SecretString;
 
 use super::log_in::refuse_if_throttled;
 use crate::client_address::ClientAddress;
 use crate::domain::account::Account;
 use crate::error::CredentialError;
-use crate::hashing::Turn;
 use crate::state::AppState;
 use crate::store::accounts;
 use crate::throttle::Door;

@@ -2,12 +2,12 @@
 
 use actix_web::http::StatusCode;
 use common::error::{ApiError, FieldError};
+use hashing::{Busy, HashingError};
 use store::StoreError;
 
 use super::{AccountError, SessionError, refused};
 use crate::domain::authority::NotHeld;
 use crate::domain::password::PasswordFault;
-use crate::hashing::{Busy, HashingError};
 use crate::keys::Unsealable;
 
 /// Why a credential was not taken, given out or changed.

@@ -5,6 +5,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use http_body_util::{BodyExt as _, Full};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -94,15 +99,26 @@ impl Server {
         Ok(())
     }
 
-    /// Where somebody signs in.
-    pub(crate) fn login_address(&self) -> String {
+    fn login_address(&self) -> String {
         format!("{}/api/auth/login", self.url)
+    }
+
+    fn authority(&self) -> &str {
+        self.url.trim_start_matches("http://")
     }
 
     /// A connection over which nothing was sent yet.
     pub(crate) async fn connect(&self) -> anyhow::Result<TcpStream> {
-        let address = self.url.trim_start_matches("http://");
-        Ok(TcpStream::connect(address).await?)
+        Ok(TcpStream::connect(self.authority()).await?)
+    }
+
+    /// A client that takes as little as possible of the processors that it shares with the service.
+    pub(crate) async fn caller(&self) -> anyhow::Result<Caller> {
+        let (sender, connection) = handshake(TokioIo::new(self.connect().await?)).await?;
+        // It ends with the sender; who sends is told of failures.
+        tokio::spawn(connection);
+        let host = self.authority().to_owned();
+        Ok(Caller { sender, host })
     }
 
     /// Processor time spent so far, in seconds: `utime` and `stime` of `proc_pid_stat(5)`, in ticks.
@@ -124,6 +140,31 @@ impl Server {
         let kib = line.and_then(|line| line.split_whitespace().nth(1));
         let kib: f64 = kib.context("no VmRSS: user-service has ended")?.parse()?;
         Ok(kib / 1_024.0)
+    }
+}
+
+/// A client with one connection.
+pub(crate) struct Caller {
+    sender: SendRequest<Full<Bytes>>,
+    host: String,
+}
+
+impl Caller {
+    pub(crate) async fn log_in(
+        &mut self,
+        email: &str,
+        password: &str,
+    ) -> anyhow::Result<StatusCode> {
+        let body = json!({"email": email, "password": password}).to_string();
+        let request = Request::post("/api/auth/login")
+            .header("host", &self.host)
+            .header("content-type", "application/json")
+            .body(Full::from(body))?;
+        self.sender.ready().await?;
+        let answer = self.sender.send_request(request).await?;
+        let status = answer.status();
+        answer.into_body().collect().await?;
+        Ok(status)
     }
 }
 
