@@ -3,7 +3,7 @@
 //!
 //! A fresh buffer costs a good part of a hash, because the system hands out its pages one by one. And
 //! argon2 reads all over its buffer, more pages of 4 KiB than the processor remembers the addresses
-//! of: Linux is asked for pages of 2 MiB, which make a hash a tenth cheaper.
+//! of: Linux is asked for pages of 2 MiB, which make a hash some percent cheaper.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
