@@ -264,8 +264,8 @@ impl Turn {
         .await
     }
 
-    /// Gives the turn up and, when others wait for it, goes on with a few who are done as well: see
-    /// [`rounds`].
+    /// Gives the turn up and, when others wait for it, goes on with a few who are done as well, after
+    /// 50 ms at the latest: what is left to do of a login is cheaper done for several at once.
     pub async fn end(self) {
         let Self {
             inner,
