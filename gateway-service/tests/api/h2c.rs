@@ -19,6 +19,16 @@ async fn start() -> (Upstream, Gateway) {
     (upstream, gateway)
 }
 
+/// One whose clients may take nothing for so long.
+async fn with_patience(upstream: &Upstream, patience: Duration) -> Gateway {
+    let patience = patience.as_millis().to_string();
+    let settings = [
+        ENABLED[0],
+        ("GATEWAY__LIMITS__TAKE_TIMEOUT_MS", patience.as_str()),
+    ];
+    Gateway::with(&upstream.url(), &settings).await
+}
+
 async fn connect(gateway: &Gateway) -> SendRequest<Bytes> {
     let stream = TcpStream::connect(gateway.address()).await.unwrap();
     let (sender, connection) = h2::client::handshake(stream).await.unwrap();
@@ -186,12 +196,7 @@ async fn who_opens_no_window_holds_no_place_at_a_service() {
         Reply::Long(head.into_bytes(), LENGTH)
     })
     .await;
-    let patience = PATIENCE.as_millis().to_string();
-    let settings = [
-        ENABLED[0],
-        ("GATEWAY__LIMITS__TAKE_TIMEOUT_MS", patience.as_str()),
-    ];
-    let gateway = Gateway::with(&upstream.url(), &settings).await;
+    let gateway = with_patience(&upstream, PATIENCE).await;
     let sender = connect(&gateway).await;
 
     let mut slow = sender.clone().ready().await.unwrap();
@@ -242,12 +247,7 @@ async fn who_waits_for_the_service_is_not_cut_off() {
         Reply::ThenHold(part.as_bytes().to_vec())
     })
     .await;
-    let patience = PATIENCE.as_millis().to_string();
-    let settings = [
-        ENABLED[0],
-        ("GATEWAY__LIMITS__TAKE_TIMEOUT_MS", patience.as_str()),
-    ];
-    let gateway = Gateway::with(&upstream.url(), &settings).await;
+    let gateway = with_patience(&upstream, PATIENCE).await;
     let mut sender = connect(&gateway).await.ready().await.unwrap();
     let request = request("GET", "/api/orders").body(()).unwrap();
     let (answer, _upload) = sender.send_request(request, true).unwrap();
