@@ -187,7 +187,7 @@ async fn without_the_setting_the_other_protocol_is_not_known() {
 
 #[tokio::test]
 async fn who_opens_no_window_holds_no_place_at_a_service() {
-    const PATIENCE: Duration = Duration::from_millis(400);
+    const PATIENCE: Duration = Duration::from_millis(800);
     // More than the window that a client has at first, and what waits in the system.
     const LENGTH: u64 = 4 << 20;
     const WINDOW: usize = 65_535;
@@ -205,7 +205,7 @@ async fn who_opens_no_window_holds_no_place_at_a_service() {
     let mut slow = answer.await.unwrap().into_body();
     // It takes a window's worth now and then, so that it is waited for; then nothing any more.
     for _ in 0..3 {
-        tokio::time::sleep(PATIENCE * 3 / 4).await;
+        tokio::time::sleep(PATIENCE / 2).await;
         let mut taken = 0;
         while taken < WINDOW {
             let data = slow.data().await.unwrap().unwrap();

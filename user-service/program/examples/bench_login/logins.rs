@@ -23,9 +23,6 @@ const SESSIONS: usize = 10_000;
 const IDLE_MIB: f64 = 20.0;
 /// What one hash at OWASP's floor takes.
 const HASH_MIB: f64 = 19.0;
-/// What a client may take beside: its connection, its request while it waits, its refusal. 500 of them
-/// are held in little, but not in nothing.
-const CLIENT_KIB: f64 = 8.0;
 
 pub(crate) async fn measure(program: &str) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
@@ -182,8 +179,9 @@ async fn burst(server: &Arc<Server>) -> anyhow::Result<Vec<Row>> {
     let most = watcher.await??;
     let hashes = f64::from(processors) * HASH_MIB;
     let clients = f64::from(u32::try_from(AT_ONCE)?);
-    let limit = idle + hashes + clients * CLIENT_KIB / 1_024.0;
-    let each = 1_024.0 * (most - idle - hashes) / clients;
+    let limit = idle + hashes;
+    // Connections, requests that wait, refusals.
+    let each = 1_024.0 * (most - limit) / clients;
     Ok(vec![
         Row::new(
             "500 connections and nothing else: memory",
