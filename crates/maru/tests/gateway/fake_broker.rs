@@ -3,7 +3,7 @@
 //! sessions, like a broker that has crashed.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::BytesMut;
@@ -25,6 +25,8 @@ struct State {
     heard: Mutex<Vec<Heard>>,
     refuses: AtomicBool,
     is_mute: AtomicBool,
+    /// Connections on which something was published.
+    used_connections: AtomicUsize,
 }
 
 /// A running broker; it stops with the test's runtime.
@@ -47,6 +49,7 @@ impl FakeBroker {
                     gateway: Arc::clone(&gateway),
                     state: Arc::clone(&shared),
                     device: String::new(),
+                    is_used: false,
                 };
                 let mut signal = signal.clone();
                 signal.mark_unchanged();
@@ -81,6 +84,11 @@ impl FakeBroker {
         heard.len() - distinct(&heard)
     }
 
+    /// On how many connections something was published until now.
+    pub(crate) fn used_connections(&self) -> usize {
+        self.state.used_connections.load(Ordering::Relaxed)
+    }
+
     /// Lets nobody in any more.
     pub(crate) fn refuse(&self) {
         self.state.refuses.store(true, Ordering::Relaxed);
@@ -111,6 +119,7 @@ struct Session {
     gateway: Arc<FakeGateway>,
     state: Arc<State>,
     device: String,
+    is_used: bool,
 }
 
 impl Session {
@@ -147,6 +156,9 @@ impl Session {
                 let payload = serde_json::from_slice(&publish.payload).unwrap();
                 let heard = (publish.topic, payload);
                 self.state.heard.lock().unwrap().push(heard);
+                if !std::mem::replace(&mut self.is_used, true) {
+                    self.state.used_connections.fetch_add(1, Ordering::Relaxed);
+                }
                 if self.state.is_mute.load(Ordering::Relaxed) {
                     return Some(None);
                 }
