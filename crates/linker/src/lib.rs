@@ -11,7 +11,7 @@ pub fn save_memory() {
     pack_relocations();
     if is("CARGO_CFG_TARGET_OS", "linux") {
         keep_cold_code_apart();
-        keep_seldom_used_code_apart();
+        keep_idle_code_together();
     }
 }
 
@@ -22,10 +22,10 @@ fn keep_cold_code_apart() {
     println!("cargo::rustc-link-arg-bins=-Wl,-z,keep-text-section-prefix");
 }
 
-/// Puts the functions that `apart.ld` names, which an idle service does not run, in another such part.
-/// Not every linker reads such a script: with one that somebody chose, nothing changes.
-fn keep_seldom_used_code_apart() {
-    const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/apart.ld");
+/// Puts the functions that `idle.ld` names, which an idle system was seen to run, side by side, for the
+/// same reason. Not every linker reads such a script: with one that somebody chose, nothing changes.
+fn keep_idle_code_together() {
+    const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/idle.ld");
     println!("cargo::rerun-if-changed={SCRIPT}");
     let flags = std::env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
     let is_chosen = std::env::var_os("RUSTC_LINKER").is_some() || flags.contains("link");
