@@ -224,8 +224,11 @@ pub fn faults(settings: &Loaded<OwnSettings>) -> Vec<String> {
         "hashing.memory_kib must be from 8192 to 1048576, hashing.passes and hashing.lanes from 1 to 64",
     );
     require(
-        own.hashing.parallel <= 256 && own.hashing.queue <= 10_000,
-        "hashing.parallel must be at most 256 and hashing.queue at most 10000",
+        own.hashing.parallel <= 256
+            && own.hashing.queue <= 10_000
+            && own.hashing.set_aside_kib <= 65_536,
+        "hashing.parallel must be at most 256, hashing.queue at most 10000 and \
+         hashing.set_aside_kib at most 65536",
     );
     let throttle = &own.throttle;
     require(

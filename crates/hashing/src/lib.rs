@@ -40,6 +40,9 @@ pub struct HashingSettings {
     pub parallel: usize,
     /// Logins that may wait for their turn.
     pub queue: usize,
+    /// Memory set aside while nothing is hashed, in KiB: what those who wait and those who are refused
+    /// take then. 0 sets nothing aside.
+    pub set_aside_kib: u32,
 }
 
 /// Too many logins wait already.
@@ -143,8 +146,9 @@ impl Hasher {
             given => given,
         };
         let dummy = dummy_hash(&params)?;
+        let set_aside = usize::try_from(settings.set_aside_kib).unwrap_or(usize::MAX);
         Ok(Self(Arc::new(Inner {
-            memory: MemoryPool::new(params.block_count()),
+            memory: MemoryPool::new(params.block_count(), set_aside),
             threads: Threads::start(parallel)?,
             params,
             turns: Arc::new(Semaphore::new(parallel)),
@@ -381,6 +385,7 @@ mod tests {
             lanes: 1,
             parallel,
             queue,
+            set_aside_kib: 0,
         };
         Hasher::new(&settings).unwrap()
     }
