@@ -6,8 +6,8 @@
 //! of: Linux is asked for pages of 2 MiB, which make a hash some percent cheaper.
 //!
 //! Where passwords are hashed, others wait: their requests and connections need memory, too. Some is
-//! set aside for them while nobody hashes, so that what the service has when idle and the buffers of
-//! its hashes are all that it ever needs, and a bound for it, a container's say, can be computed.
+//! set aside for them while nobody hashes, so that however many log in at once, the service takes no
+//! more than what it has when idle and the buffers of its hashes. The bound of a container is their sum.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
