@@ -217,19 +217,9 @@ pub fn faults(settings: &Loaded<OwnSettings>) -> Vec<String> {
         tokens.refresh_grace_seconds <= 60,
         "tokens.refresh_grace_seconds must be at most 60",
     );
-    require(
-        (1..=64).contains(&own.hashing.lanes)
-            && (8_192..=1_048_576).contains(&own.hashing.memory_kib)
-            && (1..=64).contains(&own.hashing.passes),
-        "hashing.memory_kib must be from 8192 to 1048576, hashing.passes and hashing.lanes from 1 to 64",
-    );
-    require(
-        own.hashing.parallel <= 256
-            && own.hashing.queue <= 10_000
-            && own.hashing.set_aside_kib <= 65_536,
-        "hashing.parallel must be at most 256, hashing.queue at most 10000 and \
-         hashing.set_aside_kib at most 65536",
-    );
+    for fault in own.hashing.faults() {
+        require(false, fault);
+    }
     let throttle = &own.throttle;
     require(
         throttle.first_delay_ms >= 1

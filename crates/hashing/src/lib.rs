@@ -45,6 +45,29 @@ pub struct HashingSettings {
     pub set_aside_kib: u32,
 }
 
+impl HashingSettings {
+    /// What is out of bounds, in words.
+    pub fn faults(&self) -> impl Iterator<Item = &'static str> {
+        let bounds = [
+            (
+                (1..=64).contains(&self.lanes)
+                    && (8_192..=1_048_576).contains(&self.memory_kib)
+                    && (1..=64).contains(&self.passes),
+                "hashing.memory_kib must be from 8192 to 1048576, hashing.passes and hashing.lanes \
+                 from 1 to 64",
+            ),
+            (
+                self.parallel <= 256 && self.queue <= 10_000 && self.set_aside_kib <= 65_536,
+                "hashing.parallel must be at most 256, hashing.queue at most 10000 and \
+                 hashing.set_aside_kib at most 65536",
+            ),
+        ];
+        bounds
+            .into_iter()
+            .filter_map(|(holds, fault)| (!holds).then_some(fault))
+    }
+}
+
 /// Too many logins wait already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too many passwords wait to be checked")]
@@ -394,6 +417,23 @@ mod tests {
         let turn = hasher.turn().await.unwrap();
         let stored = stored.map(str::to_owned);
         turn.verify(password.into(), stored).await.unwrap().1
+    }
+
+    #[test]
+    fn settings_have_bounds() {
+        let settings = |memory_kib, parallel, set_aside_kib| HashingSettings {
+            memory_kib,
+            passes: 1,
+            lanes: 1,
+            parallel,
+            queue: 0,
+            set_aside_kib,
+        };
+        assert_eq!(settings(8_192, 256, 65_536).faults().count(), 0);
+        let fault = |settings: HashingSettings| settings.faults().collect::<Vec<_>>().concat();
+        assert!(fault(settings(8_191, 0, 0)).starts_with("hashing.memory_kib"));
+        assert!(fault(settings(8_192, 257, 0)).starts_with("hashing.parallel"));
+        assert!(fault(settings(8_192, 0, 65_537)).contains("hashing.set_aside_kib"));
     }
 
     #[tokio::test]
