@@ -23,13 +23,15 @@ fn keep_cold_code_apart() {
 }
 
 /// Puts the functions that `idle.ld` names, which an idle system was seen to run, side by side, for the
-/// same reason. Not every linker reads such a script: with one that somebody chose, nothing changes.
+/// same reason. That is done where Rust brings LLD along as its linker, and nobody chose another: the
+/// GNU linker is not done with that many patterns after ten minutes.
 fn keep_idle_code_together() {
     const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/idle.ld");
     println!("cargo::rerun-if-changed={SCRIPT}");
     let flags = std::env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
     let is_chosen = std::env::var_os("RUSTC_LINKER").is_some() || flags.contains("link");
-    if is("PROFILE", "release") && !is_chosen {
+    let is_lld = is("CARGO_CFG_TARGET_ARCH", "x86_64") && is("CARGO_CFG_TARGET_ENV", "gnu");
+    if is("PROFILE", "release") && is_lld && !is_chosen {
         println!("cargo::rustc-link-arg-bins=-Wl,-T,{SCRIPT}");
     }
 }
