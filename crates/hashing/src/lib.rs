@@ -40,9 +40,6 @@ pub struct HashingSettings {
     pub parallel: usize,
     /// Logins that may wait for their turn.
     pub queue: usize,
-    /// Memory set aside while nothing is hashed, in KiB: what those who wait and those who are refused
-    /// take then. 0 sets nothing aside.
-    pub set_aside_kib: u32,
 }
 
 impl HashingSettings {
@@ -57,9 +54,8 @@ impl HashingSettings {
                  from 1 to 64",
             ),
             (
-                self.parallel <= 256 && self.queue <= 10_000 && self.set_aside_kib <= 65_536,
-                "hashing.parallel must be at most 256, hashing.queue at most 10000 and \
-                 hashing.set_aside_kib at most 65536",
+                self.parallel <= 256 && self.queue <= 10_000,
+                "hashing.parallel must be at most 256 and hashing.queue at most 10000",
             ),
         ];
         bounds
@@ -169,9 +165,8 @@ impl Hasher {
             given => given,
         };
         let dummy = dummy_hash(&params)?;
-        let set_aside = usize::try_from(settings.set_aside_kib).unwrap_or(usize::MAX);
         Ok(Self(Arc::new(Inner {
-            memory: MemoryPool::new(params.block_count(), set_aside),
+            memory: MemoryPool::new(params.block_count()),
             threads: Threads::start(parallel)?,
             params,
             turns: Arc::new(Semaphore::new(parallel)),
@@ -408,7 +403,6 @@ mod tests {
             lanes: 1,
             parallel,
             queue,
-            set_aside_kib: 0,
         };
         Hasher::new(&settings).unwrap()
     }
@@ -421,19 +415,18 @@ mod tests {
 
     #[test]
     fn settings_have_bounds() {
-        let settings = |memory_kib, parallel, set_aside_kib| HashingSettings {
+        let settings = |memory_kib, parallel, queue| HashingSettings {
             memory_kib,
             passes: 1,
             lanes: 1,
             parallel,
-            queue: 0,
-            set_aside_kib,
+            queue,
         };
-        assert_eq!(settings(8_192, 256, 65_536).faults().count(), 0);
+        assert_eq!(settings(8_192, 256, 10_000).faults().count(), 0);
         let fault = |settings: HashingSettings| settings.faults().collect::<Vec<_>>().concat();
         assert!(fault(settings(8_191, 0, 0)).starts_with("hashing.memory_kib"));
         assert!(fault(settings(8_192, 257, 0)).starts_with("hashing.parallel"));
-        assert!(fault(settings(8_192, 0, 65_537)).contains("hashing.set_aside_kib"));
+        assert!(fault(settings(8_192, 0, 10_001)).contains("hashing.queue"));
     }
 
     #[tokio::test]

@@ -4,10 +4,6 @@
 //! A fresh buffer costs a good part of a hash, because the system hands out its pages one by one. And
 //! argon2 reads all over its buffer, more pages of 4 KiB than the processor remembers the addresses
 //! of: Linux is asked for pages of 2 MiB, which make a hash some percent cheaper.
-//!
-//! Where passwords are hashed, others wait: their requests and connections need memory, too. Some is
-//! set aside for them while nobody hashes, so that however many log in at once, the service takes no
-//! more than what it has when idle and the buffers of its hashes. The bound of a container is their sum.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -22,44 +18,31 @@ const RESERVED_BLOCKS: usize = 33 * 1024;
 /// Buffers of one size.
 pub(super) struct MemoryPool {
     blocks: usize,
-    set_aside_blocks: usize,
-    kept: Mutex<Kept>,
+    idle: Mutex<Vec<Vec<Block>>>,
     used: AtomicBool,
 }
 
-/// What no hash uses now.
-struct Kept {
-    idle: Vec<Vec<Block>>,
-    /// For those who wait; empty from the first hash on, until all buffers are given back.
-    set_aside: Vec<Block>,
-}
-
 impl MemoryPool {
-    /// Buffers of `blocks` KiB, and so many KiB set aside while there are none.
-    pub(super) fn new(blocks: usize, set_aside_blocks: usize) -> Self {
+    /// Buffers of `blocks` KiB.
+    pub(super) const fn new(blocks: usize) -> Self {
         Self {
             blocks,
-            set_aside_blocks,
-            kept: Mutex::new(Kept {
-                idle: Vec::new(),
-                set_aside: touched(set_aside_blocks),
-            }),
+            idle: Mutex::new(Vec::new()),
             used: AtomicBool::new(false),
         }
     }
 
     /// Runs `work` with at least `blocks` KiB of memory, whose content is arbitrary.
     pub(super) fn with<T>(&self, blocks: usize, work: impl FnOnce(&mut Vec<Block>) -> T) -> T {
-        self.kept().set_aside = Vec::new();
         if blocks > self.blocks {
             // A hash with larger parameters than today's; the next login replaces it.
             return work(&mut allocate(blocks));
         }
-        let pooled = self.kept().idle.pop();
+        let pooled = self.idle().pop();
         let mut memory = pooled.unwrap_or_else(|| allocate(self.blocks));
         let result = work(&mut memory);
         self.used.store(true, Ordering::Relaxed);
-        self.kept().idle.push(memory);
+        self.idle().push(memory);
         result
     }
 
@@ -70,40 +53,22 @@ impl MemoryPool {
         }
     }
 
-    /// Gives all idle buffers back to the system, and sets aside what others may need.
+    /// Gives all idle buffers back to the system.
     pub(super) fn release(&self) {
-        let mut kept = self.kept();
-        kept.idle = Vec::new();
-        if kept.set_aside.is_empty() {
-            kept.set_aside = touched(self.set_aside_blocks);
-        }
+        *self.idle() = Vec::new();
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().expect("no code panics while holding it")
+    fn idle(&self) -> MutexGuard<'_, Vec<Vec<Block>>> {
+        self.idle.lock().expect("no code panics while holding it")
     }
 }
 
 fn allocate(blocks: usize) -> Vec<Block> {
-    let mut memory = reserved(blocks);
+    let mut memory = Vec::<Block>::with_capacity(blocks.max(RESERVED_BLOCKS));
     // Before the first write, which is what the system hands out pages for.
     kevy_madvise::advise_hugepage(memory.as_ptr().cast(), blocks * Block::SIZE);
     memory.resize(blocks, Block::new());
     memory
-}
-
-/// Memory that the system has really handed out.
-fn touched(blocks: usize) -> Vec<Block> {
-    if blocks == 0 {
-        return Vec::new();
-    }
-    let mut memory = reserved(blocks);
-    memory.resize(blocks, Block::new());
-    memory
-}
-
-fn reserved(blocks: usize) -> Vec<Block> {
-    Vec::with_capacity(blocks.max(RESERVED_BLOCKS))
 }
 
 #[cfg(test)]
@@ -135,8 +100,8 @@ mod tests {
 
     #[test]
     fn a_buffer_is_used_again_until_nobody_needs_it() {
-        let pool = MemoryPool::new(8, 0);
-        let idle = || pool.kept().idle.len();
+        let pool = MemoryPool::new(8);
+        let idle = || pool.idle().len();
         pool.with(8, |memory| {
             assert_eq!(memory.len(), 8);
             pool.with(4, |second| assert_eq!(second.len(), 8));
@@ -148,19 +113,5 @@ mod tests {
         assert_eq!(idle(), 2, "used since the last call");
         pool.release_unused();
         assert_eq!(idle(), 0);
-    }
-
-    #[test]
-    fn memory_is_set_aside_while_nobody_hashes() {
-        let pool = MemoryPool::new(8, 3);
-        let set_aside = || pool.kept().set_aside.len();
-        assert_eq!(set_aside(), 3);
-        pool.with(8, |_| assert_eq!(set_aside(), 0));
-        pool.release_unused();
-        assert_eq!(set_aside(), 0, "hashes may come any moment");
-        pool.release_unused();
-        assert_eq!(set_aside(), 3);
-        pool.release();
-        assert_eq!(set_aside(), 3);
     }
 }
