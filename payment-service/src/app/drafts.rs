@@ -13,6 +13,8 @@ use messaging::Outbox;
 use self::draft::Draft;
 pub(crate) use self::draft::nothing_to_refund;
 use super::drive::Progress;
+use super::refund::Asked;
+use crate::domain::operation::OperationId;
 use crate::domain::payment::{Payment, Plan, Report};
 use crate::domain::policy::Policy;
 use crate::error::UseCaseError;
@@ -83,6 +85,19 @@ impl Drafts {
             self.close(progress.payment.order.id);
         }
         Ok(progress)
+    }
+
+    /// Adds a refund that a person asked for, to be sent when the payment is advanced.
+    ///
+    /// # Errors
+    /// [`UseCaseError::NotFound`], or why there is not so much to refund.
+    pub(crate) fn add_refund(
+        &mut self,
+        asked: &Asked,
+        now: Timestamp,
+    ) -> Result<OperationId, UseCaseError> {
+        let draft = self.0.get_mut(&asked.intent);
+        draft.ok_or(UseCaseError::NotFound)?.add_refund(asked, now)
     }
 
     /// Advances a payment whose intent is not stored yet, for the first time. Refused, it is

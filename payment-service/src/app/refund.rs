@@ -6,11 +6,12 @@ use common::money::Money;
 use serde_json::Value;
 
 use super::AppState;
-use super::drive::{Patience, drive, step};
+use super::drafts::{Cue, Drafts};
+use super::drive::{Patience, Progress, drive};
 use crate::domain::operation::{Operation, OperationId, Request};
 use crate::domain::payment::{Driver, Payment, Plan, Report, Want};
 use crate::error::UseCaseError;
-use crate::store::{operations, payments};
+use crate::store::payments;
 
 /// A refund that a person asks for.
 #[derive(Clone, Debug)]
@@ -34,7 +35,7 @@ pub(crate) enum Outcome {
 }
 
 enum Begun {
-    New(OperationId),
+    New(OperationId, Box<Progress>),
     Known(Box<Operation>),
     Stored(idempotency::Outcome),
 }
@@ -48,18 +49,12 @@ pub(crate) async fn refund(app: &AppState, asked: Asked) -> Result<Outcome, UseC
     let patience = Patience::Until(app.deadline());
     let worker = app.clone();
     app.finish(async move {
-        let id = match begin(&worker, &asked).await? {
-            Begun::New(id) => id,
+        let (id, progress) = match begin(&worker, &asked).await? {
+            Begun::New(id, progress) => (id, *progress),
             Begun::Known(operation) => return Ok(Outcome::Refund(operation)),
             Begun::Stored(outcome) => return Ok(Outcome::Stored(outcome)),
         };
-        let plan = Plan {
-            want: Want::Nothing,
-            focus: Some(id),
-            driver: Driver::Caller,
-        };
-        let progress = step(&worker, asked.intent, Report::Nothing, plan).await?;
-        let payment = drive(&worker, progress, plan, patience).await?;
+        let payment = drive(&worker, progress, plan(id), patience).await?;
         let operation = payment.operation(id).cloned();
         let operation = operation.ok_or(UseCaseError::NotFound)?;
         Ok(Outcome::Refund(Box::new(operation)))
@@ -67,7 +62,16 @@ pub(crate) async fn refund(app: &AppState, asked: Asked) -> Result<Outcome, UseC
     .await
 }
 
-/// Claims the key and stores the intention to refund.
+const fn plan(refund: OperationId) -> Plan {
+    Plan {
+        want: Want::Nothing,
+        focus: Some(refund),
+        driver: Driver::Caller,
+    }
+}
+
+/// Claims the key and stores the refund as one that is being sent: stored and only then taken up, it
+/// could be taken up by the resolver in between, whose trace is not that of the request.
 async fn begin(app: &AppState, asked: &Asked) -> Result<Begun, UseCaseError> {
     let now = app.clock.now();
     let mut tx = app.db.begin().await?;
@@ -75,7 +79,7 @@ async fn begin(app: &AppState, asked: &Asked) -> Result<Begun, UseCaseError> {
     let payment = payments::lock_payments(&mut tx, &[asked.intent])
         .await?
         .pop();
-    let mut payment = payment.ok_or(UseCaseError::NotFound)?;
+    let payment = payment.ok_or(UseCaseError::NotFound)?;
     match claim {
         idempotency::Outcome::Fresh => {}
         // Either its sender is still at it, or died before it could store the answer.
@@ -93,12 +97,13 @@ async fn begin(app: &AppState, asked: &Asked) -> Result<Begun, UseCaseError> {
         tx.commit().await?;
         return Ok(Begun::Known(known));
     }
-    let request = asked.request.clone();
-    let id = payment.add_refund(asked.amount, &asked.reason, request, now)?;
-    let added: Vec<_> = payment.operation(id).into_iter().collect();
-    operations::insert(&mut tx, &added).await?;
+    let mut drafts = Drafts::of([payment]);
+    let id = drafts.add_refund(asked, now)?;
+    let cue = Cue::new(Report::Nothing, plan(id));
+    let progress = drafts.advance(asked.intent, &cue, &app.policy, now)?;
+    drafts.store(&mut tx, &app.outbox, now).await?;
     tx.commit().await?;
-    Ok(Begun::New(id))
+    Ok(Begun::New(id, Box::new(progress)))
 }
 
 fn find<'p>(payment: &'p Payment, request: &Request) -> Option<&'p Operation> {

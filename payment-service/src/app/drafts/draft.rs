@@ -8,6 +8,7 @@ use contracts::events::PaymentRefunded;
 use uuid::Uuid;
 
 use super::{Cue, Progress};
+use crate::app::refund::Asked;
 use crate::domain::intent::IntentState;
 use crate::domain::ledger::Booking;
 use crate::domain::operation::{Kind, Operation, OperationId, Settlement};
@@ -83,6 +84,20 @@ impl Draft {
         self.step.add(step);
         self.payment = payment.clone();
         Ok(Progress { payment, next })
+    }
+
+    /// Adds a refund.
+    pub(super) fn add_refund(
+        &mut self,
+        asked: &Asked,
+        now: Timestamp,
+    ) -> Result<OperationId, UseCaseError> {
+        let request = asked.request.clone();
+        let refund = self
+            .payment
+            .add_refund(asked.amount, &asked.reason, request, now)?;
+        self.step.inserted.push(refund);
+        Ok(refund)
     }
 
     pub(super) fn operations(&self, ids: &[OperationId]) -> impl Iterator<Item = &Operation> {
