@@ -1,6 +1,7 @@
 //! Logs and metrics of a process.
 
 mod fields;
+mod pausing;
 
 use std::io::{BufWriter, IsTerminal as _};
 use std::sync::OnceLock;
@@ -15,6 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::settings::Profile;
 use fields::PlainFields;
+use pausing::Pausing;
 
 /// Lines of the log that may wait to be written, about 1 MB.
 const MAX_WAITING_LINES: usize = 4 * 1024;
@@ -35,8 +37,8 @@ pub struct Logs {
 /// Starts logging to standard output: readable lines in development, JSON lines in production.
 /// Repeating it changes nothing.
 ///
-/// Nobody waits for the output: a thread of its own writes, what has come meanwhile at once. While more
-/// than 4,096 lines wait, because nobody reads them, further ones are dropped, and counted in
+/// Nobody waits for the output: a thread of its own writes, every 10 ms, what has come meanwhile at once.
+/// While more than 4,096 lines wait, because nobody reads them, further ones are dropped, and counted in
 /// `log_lines_dropped_total`.
 ///
 /// # Errors
@@ -50,7 +52,10 @@ pub fn init_logs(
         .lossy(true)
         .buffered_lines_limit(MAX_WAITING_LINES)
         .thread_name("log")
-        .finish(BufWriter::with_capacity(WRITTEN_AT_ONCE, std::io::stdout()));
+        .finish(BufWriter::with_capacity(
+            WRITTEN_AT_ONCE,
+            Pausing::of(std::io::stdout()),
+        ));
     let dropped = output.error_counter();
     let layer = fmt::layer().with_writer(output);
     // A second initialisation in one process fails and leaves the first in place.
