@@ -1,10 +1,12 @@
 //! Loads to measure a gateway under, one file each. Each ends by itself and says whether its goals were
 //! met.
 
+mod answer;
 mod backend;
 mod bodies;
 mod client;
 mod closes;
+mod even;
 mod idle;
 mod latency;
 mod nginx;
@@ -125,7 +127,7 @@ pub async fn ask(
 ) -> anyhow::Result<(u64, u64)> {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\nAccept: */*\r\n\r\n");
-    let load = client::Load {
+    let load = even::Load {
         address,
         request: request.into_bytes().into(),
         clients: 32,

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use tokio::process::Command;
 
 use super::backend::Backend;
-use super::client::Load;
+use super::even::Load;
 use super::{Row, Size, start};
 
 /// Connections of the attacker.
