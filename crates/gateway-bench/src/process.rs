@@ -69,6 +69,21 @@ pub fn keep_to_processor(process: u32, processor: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Processor time that the threads of a process have taken (`schedstat` of its tasks, Linux's
+/// Documentation/scheduler/sched-stats.rst).
+///
+/// # Errors
+/// When there is no such process, or the system does not count.
+pub fn processor_time(process: u32) -> anyhow::Result<Duration> {
+    let mut sum = Duration::ZERO;
+    for thread in std::fs::read_dir(format!("/proc/{process}/task"))? {
+        let counted = std::fs::read_to_string(thread?.path().join("schedstat"))?;
+        let nanoseconds = counted.split(' ').next().unwrap_or_default();
+        sum += Duration::from_nanos(nanoseconds.parse()?);
+    }
+    Ok(sum)
+}
+
 impl Gateway {
     /// Starts `program` with every service at `service`, and these settings on top, and waits until it
     /// answers.

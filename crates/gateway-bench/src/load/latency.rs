@@ -11,10 +11,10 @@ use std::time::Duration;
 use tokio::runtime;
 
 use super::client::at_once;
-use super::even::{Load, Seen};
+use super::even::Load;
 use super::nginx::Nginx;
 use super::{Row, Size, serve, start};
-use crate::process::keep_to_processor;
+use crate::process::{keep_to_processor, processor_time};
 
 /// Connections of the load.
 const CLIENTS: usize = 32;
@@ -43,32 +43,28 @@ pub async fn latency(program: &str, size: Size) -> anyhow::Result<Vec<Row>> {
         format!("{rate:.0} requests/s"),
         true,
     )];
-    let (mut ours, mut theirs, mut failures) = (Added::default(), Added::default(), 0);
-    let mut without = Vec::new();
+    let mut proxies = [
+        Proxy::new("the gateway", gateway.address(), gateway.id()),
+        Proxy::new("nginx", nginx.address(), nginx.id()),
+    ];
+    let mut without = [const { Vec::new() }; 2];
     for _ in 0..3 {
-        let load = |address| Load::new(address, CLIENTS);
-        let direct = load(service).at_rate(rate, turn).await?;
-        without.push(QUANTILES.map(|quantile| direct.micros(quantile)));
-        let through = load(gateway.address()).at_rate(rate, turn).await?;
-        ours.note(&through, &direct);
-        failures += through.failures;
-        let through = load(nginx.address()).at_rate(rate, turn).await?;
-        theirs.note(&through, &direct);
+        let direct = Load::new(service, CLIENTS).at_rate(rate, turn).await?;
+        let direct = QUANTILES.map(|quantile| direct.micros(quantile));
+        for (seen, micros) in without.iter_mut().zip(direct) {
+            seen.push(micros);
+        }
+        for proxy in &mut proxies {
+            proxy.take_turn(rate, turn, direct).await?;
+        }
     }
-    rows.push(Row::new(
-        &format!("latency: without a proxy, p50 and p99 of 3 ({without:?})"),
-        "",
-        String::new(),
-        true,
-    ));
-    rows.extend(ours.rows("the gateway", [Some(80), Some(500)]));
-    rows.extend(theirs.rows("nginx", [None, None]));
-    rows.push(Row::new(
-        "latency: failures",
-        "0",
-        failures.to_string(),
-        failures == 0,
-    ));
+    for (seen, percent) in without.into_iter().zip(PERCENT) {
+        let what = format!("latency: without a proxy, p{percent}");
+        rows.push(median(&what, None, seen));
+    }
+    for (proxy, goals) in proxies.into_iter().zip([GOALS, [None; 2]]) {
+        rows.extend(proxy.rows(goals));
+    }
     Ok(rows)
 }
 
@@ -88,32 +84,79 @@ fn start_service() -> anyhow::Result<SocketAddr> {
     Ok(([127, 0, 0, 1], told.recv()?).into())
 }
 
-/// What a proxy adds at p50 and p99, in microseconds, turn by turn.
-#[derive(Default)]
-struct Added([Vec<u64>; 2]);
-
+/// Half of the times and nearly all of them.
 const QUANTILES: [f64; 2] = [0.5, 0.99];
+const PERCENT: [u32; 2] = [50, 99];
+/// What the gateway may add at these, in microseconds.
+const GOALS: [Option<u64>; 2] = [Some(80), Some(500)];
 
-impl Added {
-    fn note(&mut self, through: &Seen, direct: &Seen) {
-        for (added, quantile) in self.0.iter_mut().zip(QUANTILES) {
-            let (later, before) = (through.micros(quantile), direct.micros(quantile));
-            added.push(later.saturating_sub(before));
+/// A proxy, and what was seen of it, turn by turn and in microseconds.
+struct Proxy {
+    name: &'static str,
+    address: SocketAddr,
+    process: u32,
+    /// By how much an answer comes later through it, at each of the quantiles.
+    added: [Vec<u64>; 2],
+    /// Its processor time for a request.
+    costs: Vec<u64>,
+    failures: u64,
+}
+
+impl Proxy {
+    fn new(name: &'static str, address: SocketAddr, process: u32) -> Self {
+        Self {
+            name,
+            address,
+            process,
+            added: Default::default(),
+            costs: Vec::new(),
+            failures: 0,
         }
     }
 
-    fn rows(self, whose: &str, goals: [Option<u64>; 2]) -> impl Iterator<Item = Row> {
-        let all = self.0.into_iter().zip(QUANTILES).zip(goals);
-        all.map(move |((mut added, quantile), goal)| {
-            added.sort_unstable();
-            let median = added[added.len() / 2];
-            let percent = quantile * 100.0;
-            Row::new(
-                &format!("latency: {whose} adds at p{percent}, median of 3 ({added:?})"),
-                &goal.map_or_else(String::new, |goal| format!("{goal} us")),
-                format!("{median} us"),
-                goal.is_none_or(|goal| median <= goal),
-            )
-        })
+    async fn take_turn(
+        &mut self,
+        rate: f64,
+        lasting: Duration,
+        direct: [u64; 2],
+    ) -> anyhow::Result<()> {
+        let before = processor_time(self.process)?;
+        let load = Load::new(self.address, CLIENTS);
+        let seen = load.at_rate(rate, lasting).await?;
+        let taken = processor_time(self.process)?.saturating_sub(before);
+        for ((added, quantile), direct) in self.added.iter_mut().zip(QUANTILES).zip(direct) {
+            added.push(seen.micros(quantile).saturating_sub(direct));
+        }
+        let requests = u128::from(seen.times.len() + seen.failures).max(1);
+        self.costs
+            .push(u64::try_from(taken.as_micros() / requests)?);
+        self.failures += seen.failures;
+        Ok(())
     }
+
+    fn rows(self, goals: [Option<u64>; 2]) -> Vec<Row> {
+        let name = self.name;
+        let added = self.added.into_iter().zip(PERCENT).zip(goals);
+        let added = added.map(|((added, percent), goal)| {
+            median(&format!("latency: {name} adds at p{percent}"), goal, added)
+        });
+        let mut rows: Vec<_> = added.collect();
+        let what = format!("latency: processor time of {name} for a request");
+        rows.push(median(&what, None, self.costs));
+        let what = format!("latency: failures through {name}");
+        let (failures, is_met) = (self.failures.to_string(), self.failures == 0);
+        rows.push(Row::new(&what, "0", failures, is_met));
+        rows
+    }
+}
+
+fn median(what: &str, goal: Option<u64>, mut seen: Vec<u64>) -> Row {
+    seen.sort_unstable();
+    let median = seen[seen.len() / 2];
+    Row::new(
+        &format!("{what}, median of {} ({seen:?})", seen.len()),
+        &goal.map_or_else(String::new, |goal| format!("{goal} us")),
+        format!("{median} us"),
+        goal.is_none_or(|goal| median <= goal),
+    )
 }
