@@ -6,6 +6,7 @@
     reason = "a program that checks another one may end with a panic"
 )]
 
+pub mod bare;
 pub mod fuzz;
 pub mod load;
 pub mod process;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use gateway_bench::load::{self, Row, Size};
-use gateway_bench::{fuzz, transparency};
+use gateway_bench::{bare, fuzz, transparency};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
@@ -29,6 +29,7 @@ async fn main() -> anyhow::Result<ExitCode> {
             true
         }
         "load" => run_load(&rest).await?,
+        "bare" => run_bare(&rest).await?,
         "stop" => show(load::stop(&program, size(&rest)).await?),
         "bodies" => show(load::bodies(&program, size(&rest)).await?),
         "slow" => show(load::slow(&program, size(&rest)).await?),
@@ -115,6 +116,14 @@ async fn run_transparency(program: String, arguments: &[String]) -> anyhow::Resu
         println!("FAULT {fault}");
     }
     Ok(report.faults.is_empty())
+}
+
+/// `PORT SERVICE`, a port and an address with its port; ends when it is ended.
+async fn run_bare(arguments: &[String]) -> anyhow::Result<bool> {
+    let port = u16::try_from(number(arguments, 0, 0)?)?;
+    let service = arguments.get(1).context("the service is missing")?;
+    bare::serve(port, service.parse()?).await?;
+    Ok(true)
 }
 
 /// `PORT PATH REQUESTS_PER_SECOND SECONDS`; prints how many answers came, and how many did not.
