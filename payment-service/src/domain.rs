@@ -1,6 +1,5 @@
 //! The rules of payments: pure, no clock of their own, no database, no network.
 
-pub(crate) mod card_number;
 pub(crate) mod intent;
 pub(crate) mod ledger;
 pub(crate) mod operation;

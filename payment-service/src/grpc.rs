@@ -1,5 +1,6 @@
 //! The commands of the order path: gRPC `payment.v1.PaymentCommands`, for order-service only.
 
+use common::card_number::identifier_holds_card_number;
 use common::error::ApiError;
 use common::ids::{IntentId, OrderId, StoreId};
 use contracts::payment_v1::payment_commands_server::PaymentCommands;
@@ -17,7 +18,6 @@ use crate::app::authorize::{self, authorize};
 use crate::app::capture::{self, capture};
 use crate::app::status::status;
 use crate::app::void::{self, void};
-use crate::domain::card_number::identifier_holds_card_number;
 use crate::domain::intent::{Intent, IntentState, Method};
 use crate::domain::token::Token;
 use crate::error::UseCaseError;

@@ -6,6 +6,7 @@
 extern crate self as common;
 
 pub mod auth;
+pub mod card_number;
 pub mod clock;
 pub mod context;
 pub mod error;

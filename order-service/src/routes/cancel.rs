@@ -4,6 +4,7 @@ use ::store::idempotency::IdempotencyRequest;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, post, web};
 use common::auth::{Permit, access, permits};
+use common::card_number::holds_card_number;
 use common::error::{ApiError, Problem};
 use common::extract::{Check, Faults, IdempotencyKey, PathId, Valid};
 use common::ids::OrderId;
@@ -26,6 +27,13 @@ pub(crate) struct CancelIn {
 impl Check for CancelIn {
     fn check(&self, faults: &mut Faults) {
         faults.require_text(&self.reason, "reason", 200);
+        let clean = !holds_card_number(&self.reason);
+        faults.require(
+            clean,
+            "reason",
+            "card_number",
+            "must not hold a card number",
+        );
     }
 }
 

@@ -216,6 +216,9 @@ async fn cancelling_needs_a_right_a_key_and_a_reason() {
     let empty = json!({"reason": ""});
     let refused = harness.api.owner.post_with_key(&path, "k", &empty).await;
     assert_eq!(refused.expect_invalid(), ["reason"]);
+    let card = json!({"reason": "paid with 4111 1111 1111 1111"});
+    let refused = harness.api.owner.post_with_key(&path, "k", &card).await;
+    assert_eq!(refused.expect_invalid(), ["reason"]);
     let manager = harness.client_of(Role::StoreManager);
     let _ = manager.post_with_key(&path, "k", &body).await.expect(202);
     let other = json!({"reason": "kitchen_closed"});

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::card_number::holds_card_number;
+use common::card_number::holds_card_number;
 
 /// Longest token, in characters after `tok_`.
 const MAX_LENGTH: usize = 64;

@@ -4,6 +4,7 @@ use ::store::idempotency::IdempotencyRequest;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, post, web};
 use common::auth::{Permit, access, permits};
+use common::card_number::{holds_card_number, identifier_holds_card_number};
 use common::error::{ApiError, FieldError, Problem};
 use common::extract::{Check, Faults, IdempotencyKey, PathId, Valid};
 use common::ids::IntentId;
@@ -13,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use super::wire::RefundOut;
 use crate::app::AppState;
 use crate::app::refund::{Asked, Outcome, refund, remember_answer};
-use crate::domain::card_number::{holds_card_number, identifier_holds_card_number};
 use crate::domain::operation::{Operation, OperationState, Request};
 use crate::store::listing;
 

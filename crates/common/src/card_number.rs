@@ -13,14 +13,16 @@ const SEPARATORS: &[u8] = b" -._/";
 const UUID_LENGTH: usize = 36;
 
 /// Whether a text written by a person, or a token, holds a card number.
-pub(crate) fn holds_card_number(text: &str) -> bool {
+#[must_use]
+pub fn holds_card_number(text: &str) -> bool {
     let text = without_uuids(text);
     runs(&text).any(|(_, run)| begins_with_card_number(run, |_after| true))
 }
 
 /// Whether an identifier made by a program is or holds a card number that stands for itself: digits
 /// in the middle of a word, such as those of a hash, do not count.
-pub(crate) fn identifier_holds_card_number(identifier: &str) -> bool {
+#[must_use]
+pub fn identifier_holds_card_number(identifier: &str) -> bool {
     let text = without_uuids(identifier);
     let stands_alone = |after: Option<&u8>| !after.is_some_and(u8::is_ascii_alphanumeric);
     runs(&text).any(|(before, run)| {
