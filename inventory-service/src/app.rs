@@ -64,8 +64,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) now: Timestamp,
 }
 
-/// The date by which expiry is judged: the present UTC date. A lot may be used on its last day.
-pub(crate) fn expiry_date(now: Timestamp) -> CivilDate {
+/// The date by which expiry is judged where that of the store is not known.
+pub(crate) fn utc_date(now: Timestamp) -> CivilDate {
     CivilDate::from_jiff(now.to_jiff().to_zoned(jiff::tz::TimeZone::UTC).date())
 }
 

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use common::clock::Clock;
 use common::error::ApiError;
 use common::ids::{ItemId, OrderId, StoreId};
+use common::time::CivilDate;
 use contracts::inventory_v1::inventory_commands_server::InventoryCommands;
 use contracts::inventory_v1::{
     CommandOutcome, CommandReply, CommandRequest, GetReservationReply, GetReservationRequest,
@@ -14,11 +16,11 @@ use contracts::wire::{invalid, parse_id};
 use resilience::grpc::{Caller, status_of};
 use tonic::{Request, Response, Status};
 
-use crate::app::AppState;
 use crate::app::commit::{self, Outcome};
 use crate::app::release::release;
 use crate::app::reserve;
 use crate::app::restock::restock;
+use crate::app::{AppState, utc_date};
 use crate::domain::quantity::Quantity;
 use crate::domain::reservation::State;
 use crate::error::UseCaseError;
@@ -45,6 +47,7 @@ impl InventoryCommands for Commands {
             store_id,
             sold: sold(&message)?,
             ttl: ttl(message.ttl_seconds)?,
+            store_date: store_date(&message.store_date, &self.0.clock)?,
             command_id: message.command_id,
         };
         let outcome = self.0.order_stock.reserve(order).await.map_err(status)?;
@@ -128,6 +131,15 @@ fn ttl(seconds: i64) -> Result<Duration, Status> {
         Ok(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds)),
         _ => Err(invalid("ttl_seconds", "must be at least 1")),
     }
+}
+
+/// A client of before says none.
+fn store_date(text: &str, clock: &Clock) -> Result<CivilDate, Status> {
+    if text.is_empty() {
+        return Ok(utc_date(clock.now()));
+    }
+    let malformed = |_error| invalid("store_date", "is not a date YYYY-MM-DD");
+    text.parse().map_err(malformed)
 }
 
 fn order_of(request: Request<CommandRequest>) -> Result<commit::Request, Status> {

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use common::clock::Clock;
-use common::ids::{OrderId, ReservationId};
-use common::time::Timestamp;
+use common::ids::{OrderId, ReservationId, StoreId};
+use common::time::{CivilDate, Timestamp};
 
 use super::book::movement;
 use super::hold::Hold;
-use super::{Entry, expiry_date};
+use super::{Entry, utc_date};
 use crate::domain::Place;
 use crate::domain::allotment::Free;
 use crate::domain::fefo::Shelves;
@@ -81,8 +81,8 @@ impl<'a> Plan<'a> {
         let store = hold.store_id.ok_or_else(|| {
             UseCaseError::Inconsistent(format!("order {order} holds stock of no store"))
         })?;
-        let today = expiry_date(self.now);
-        let taken = self.shelves.take(store, &hold.lines, today)?;
+        let date = hold.store_date.unwrap_or_else(|| utc_date(self.now));
+        let taken = self.shelves.take(store, &hold.lines, date)?;
         for (place, units) in hold.places() {
             *self.consumed.entry(place).or_default() += units;
         }
@@ -104,15 +104,21 @@ impl<'a> Plan<'a> {
         Ok(Outcome::Done)
     }
 
-    /// What may be promised after that, of places with these balances before.
-    pub(super) fn free(&self, balances: BTreeMap<Place, Balance>) -> Free {
-        let today = expiry_date(self.now);
+    /// What may be promised after that, of places with these balances before, on the dates of the
+    /// stores.
+    pub(super) fn free(
+        &self,
+        balances: BTreeMap<Place, Balance>,
+        dates: &BTreeMap<StoreId, CivilDate>,
+    ) -> Free {
         let balances = balances.into_iter();
         balances
             .map(|(place, balance)| {
                 let consumed = self.consumed.get(&place).copied().unwrap_or(0);
                 let held = balance.reserved - consumed;
-                (place, self.shelves.usable(place, today) - held)
+                let date = dates.get(&place.0).copied();
+                let date = date.unwrap_or_else(|| utc_date(self.now));
+                (place, self.shelves.usable(place, date) - held)
             })
             .collect()
     }

@@ -6,8 +6,8 @@ use ::store::Tx;
 use common::clock::Clock;
 use common::ids::LotId;
 
+use super::Entry;
 use super::book::{self, movement};
-use super::{Entry, expiry_date};
 use crate::domain::Place;
 use crate::domain::quantity::Quantity;
 use crate::domain::recipe::Needed;
@@ -15,7 +15,8 @@ use crate::error::UseCaseError;
 use crate::store::catalog;
 use crate::store::ledger::{self, LotRow, MovementRow};
 
-/// Takes stock that no order holds off the books, earliest expiry first.
+/// Takes stock that no order holds off the books, earliest expiry first: what has expired is what is
+/// thrown away.
 ///
 /// Fails when less is free: what an order holds is promised, and its order ends within seconds.
 pub(crate) async fn write_off(
@@ -96,7 +97,8 @@ pub(crate) async fn count(
     })
 }
 
-/// Takes stock that no order holds, earliest expiry first. The caller holds the balance's lock.
+/// Takes stock that no order holds, earliest expiry first, expired or not. The caller holds the balance's
+/// lock.
 async fn take(
     tx: &mut Tx,
     clock: &Clock,
@@ -107,7 +109,7 @@ async fn take(
     let places = BTreeSet::from([(store, product)]);
     let mut shelves = ledger::list_pickable(tx, &places).await?;
     let needed = Needed::from([(product, quantity)]);
-    let taken = shelves.take(store, &needed, expiry_date(entry.now))?;
+    let taken = shelves.clear(store, &needed)?;
     let movements: Vec<MovementRow> = taken
         .into_iter()
         .map(|(place, pick)| movement(clock, place, (pick.lot, -pick.quantity), entry))

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ::store::Tx;
 use common::ids::{OrderId, ReservationId, StoreId};
-use common::time::Timestamp;
+use common::time::{CivilDate, Timestamp};
 
 use crate::domain::Place;
 use crate::domain::recipe::Needed;
@@ -20,6 +20,8 @@ pub(super) struct Hold {
     /// Unknown for an order that was released before it was reserved.
     pub(super) store_id: Option<StoreId>,
     pub(super) state: State,
+    /// By which it was judged what may be promised.
+    pub(super) store_date: Option<CivilDate>,
     pub(super) lines: Needed,
 }
 
@@ -64,6 +66,7 @@ async fn with_lines(tx: &mut Tx, rows: Vec<ReservationRow>) -> Result<Vec<Hold>,
                 id: row.id,
                 store_id: row.store_id,
                 state: row.state.parse()?,
+                store_date: row.store_date,
                 lines: lines.remove(&row.id).unwrap_or_default(),
             })
         })

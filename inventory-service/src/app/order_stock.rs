@@ -110,7 +110,8 @@ impl BatchWork for Work {
             .into_iter()
             .map(|asked| plan.commit(asked))
             .collect();
-        let (granted, refused) = reserve::decide(wishes, plan.free(balances));
+        let free = plan.free(balances, &reserve::store_dates(&wishes));
+        let (granted, refused) = reserve::decide(wishes, free);
 
         let held = granted.iter().flat_map(Wish::places);
         book::consume_and_hold(&mut tx, &plan.movements, held).await?;
@@ -150,6 +151,7 @@ impl Work {
                 state: State::Held,
                 command_id: &request.command_id,
                 expires_at: now.plus(request.ttl.min(self.max_ttl)),
+                store_date: Some(request.store_date),
                 created_at: now,
             });
         }

@@ -29,6 +29,7 @@ pub(crate) async fn release(
         store_id: None,
         state: State::Released,
         command_id,
+        store_date: None,
         expires_at: now,
         created_at: now,
     };
@@ -40,17 +41,19 @@ pub(crate) async fn release(
         return Ok(Outcome::Done);
     }
     let holds = lock_orders(&mut tx, &BTreeSet::from([order])).await?;
-    let Some(held) = holds.first() else {
-        return Ok(Outcome::NotFound);
+    let outcome = match holds.first().map(|held| held.state) {
+        None => Outcome::NotFound,
+        Some(state) => match state.on_release() {
+            Step::Done => Outcome::Done,
+            Step::Refuse => Outcome::Refused(state),
+            Step::Go => {
+                free(&mut tx, &holds, State::Released, now).await?;
+                Outcome::Done
+            }
+        },
     };
-    match held.state.on_release() {
-        Step::Done => return Ok(Outcome::Done),
-        Step::Refuse => return Ok(Outcome::Refused(held.state)),
-        Step::Go => {}
-    }
-    free(&mut tx, &holds, State::Released, now).await?;
     tx.commit().await?;
-    Ok(Outcome::Done)
+    Ok(outcome)
 }
 
 /// Frees held stock and ends the reservations in `state`.

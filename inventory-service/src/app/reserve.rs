@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ::store::Tx;
 use common::ids::{ItemId, OrderId, ReservationId, StoreId};
-use common::time::Timestamp;
+use common::time::{CivilDate, Timestamp};
 
 use crate::domain::Place;
 use crate::domain::allotment::{Free, Lack};
@@ -23,6 +23,8 @@ pub(crate) struct Request {
     pub(crate) store_id: StoreId,
     pub(crate) sold: BTreeMap<ItemId, i64>,
     pub(crate) ttl: Duration,
+    /// The date at the store when the order was placed.
+    pub(crate) store_date: CivilDate,
 }
 
 /// What became of it.
@@ -56,6 +58,10 @@ impl<'a> Wish<'a> {
         self.request.order_id
     }
 
+    pub(super) const fn store_date(&self) -> (StoreId, CivilDate) {
+        (self.request.store_id, self.request.store_date)
+    }
+
     /// Base units by place.
     pub(super) fn places(&self) -> impl Iterator<Item = (Place, i64)> {
         let needed = self.needed.iter();
@@ -74,6 +80,17 @@ pub(super) async fn explode_all(
     Ok(requests
         .map(|request| explode(&request.sold, &recipes))
         .collect())
+}
+
+/// By which date each store judges what may still be used: around midnight, when orders of two days
+/// come together, by the later one.
+pub(super) fn store_dates(wishes: &[Wish<'_>]) -> BTreeMap<StoreId, CivilDate> {
+    let mut dates = BTreeMap::new();
+    for (store, date) in wishes.iter().map(Wish::store_date) {
+        let latest = dates.entry(store).or_insert(date);
+        *latest = date.max(*latest);
+    }
+    dates
 }
 
 type Refused<'a> = (Wish<'a>, Vec<Lack>);

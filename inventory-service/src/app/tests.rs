@@ -3,7 +3,9 @@
 mod batches;
 mod counts;
 mod crowd;
+mod dates;
 mod one_by_one;
+mod releases;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -215,12 +217,23 @@ fn committed(outcome: Result<Outcome, UseCaseError>) -> Reply<commit::Outcome> {
 }
 
 fn wish(order_id: OrderId, store_id: StoreId, sold: &[(ItemId, i64)]) -> Command {
+    wish_on("2026-03-10", order_id, store_id, sold)
+}
+
+/// Of an order that is placed on this date at the store.
+fn wish_on(
+    store_date: &str,
+    order_id: OrderId,
+    store_id: StoreId,
+    sold: &[(ItemId, i64)],
+) -> Command {
     Command::Reserve(reserve::Request {
         command_id: format!("{order_id}:reserve"),
         order_id,
         store_id,
         sold: sold.iter().copied().collect(),
         ttl: Duration::from_secs(60),
+        store_date: store_date.parse().unwrap(),
     })
 }
 

@@ -42,17 +42,19 @@ impl Lot {
 ///
 /// `None` when all lots together hold less.
 pub(crate) fn pick(lots: &[Lot], quantity: i64, today: CivilDate) -> Option<Vec<Pick>> {
+    pick_by(lots, quantity, |lot| (!lot.is_usable(today), expiry(lot)))
+}
+
+/// By when a lot must be used, then by when it came in.
+fn expiry(lot: &Lot) -> impl Ord + use<> {
+    let keeps_for_ever = lot.expires_on.is_none();
+    (keeps_for_ever, lot.expires_on, lot.received_at, lot.id)
+}
+
+/// Takes `quantity` from the lots with the smallest keys.
+fn pick_by<K: Ord>(lots: &[Lot], quantity: i64, key: impl Fn(&Lot) -> K) -> Option<Vec<Pick>> {
     let mut ordered: Vec<&Lot> = lots.iter().filter(|lot| lot.remaining > 0).collect();
-    ordered.sort_by_key(|lot| {
-        let keeps_for_ever = lot.expires_on.is_none();
-        (
-            !lot.is_usable(today),
-            keeps_for_ever,
-            lot.expires_on,
-            lot.received_at,
-            lot.id,
-        )
-    });
+    ordered.sort_by_key(|lot| key(lot));
     let mut missing = quantity;
     let mut picks = Vec::new();
     for lot in ordered {
@@ -96,11 +98,34 @@ impl Shelves {
         needed: &Needed,
         today: CivilDate,
     ) -> Result<Vec<(Place, Pick)>, TooFew> {
+        self.take_by(store, needed, |lots, quantity| pick(lots, quantity, today))
+    }
+
+    /// Takes what is gone from a store: the earliest expiry first, also what has expired.
+    ///
+    /// # Errors
+    /// When there is too little of a product. Nothing is taken then.
+    pub(crate) fn clear(
+        &mut self,
+        store: StoreId,
+        gone: &Needed,
+    ) -> Result<Vec<(Place, Pick)>, TooFew> {
+        self.take_by(store, gone, |lots, quantity| {
+            pick_by(lots, quantity, expiry)
+        })
+    }
+
+    fn take_by(
+        &mut self,
+        store: StoreId,
+        needed: &Needed,
+        pick: impl Fn(&[Lot], i64) -> Option<Vec<Pick>>,
+    ) -> Result<Vec<(Place, Pick)>, TooFew> {
         let mut taken = Vec::with_capacity(needed.len());
         for (product, quantity) in needed {
             let place = (store, *product);
             let lots = self.0.get(&place).map_or(&[][..], Vec::as_slice);
-            let picks = pick(lots, *quantity, today).ok_or(TooFew(*product))?;
+            let picks = pick(lots, *quantity).ok_or(TooFew(*product))?;
             taken.extend(picks.into_iter().map(|pick| (place, pick)));
         }
         for (place, pick) in &taken {
@@ -154,6 +179,12 @@ mod tests {
             .collect();
         assert_eq!(order, [3, 2, 1, 4]);
         assert_eq!(pick(&lots, 21, today), None);
+        let gone: Vec<u128> = pick_by(&lots, 20, expiry)
+            .unwrap()
+            .iter()
+            .map(|pick| pick.lot.as_uuid().as_u128())
+            .collect();
+        assert_eq!(gone, [4, 3, 2, 1]);
     }
 
     #[test]

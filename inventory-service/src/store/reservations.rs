@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ::store::{Json, StoreError, Tx};
 use common::ids::{OrderId, ProductId, ReservationId, StoreId};
-use common::time::Timestamp;
+use common::time::{CivilDate, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::recipe::Needed;
@@ -19,6 +19,8 @@ pub(crate) struct ReservationRow {
     pub(crate) state: String,
     pub(crate) shortages: Option<Json<Vec<Shortage>>>,
     pub(crate) expires_at: Timestamp,
+    /// Unknown for one that was released before it was asked for.
+    pub(crate) store_date: Option<CivilDate>,
 }
 
 /// A product of which there is too little.
@@ -42,6 +44,7 @@ pub(crate) struct NewReservation<'a> {
     pub(crate) state: State,
     pub(crate) command_id: &'a str,
     pub(crate) expires_at: Timestamp,
+    pub(crate) store_date: Option<CivilDate>,
     pub(crate) created_at: Timestamp,
 }
 
@@ -56,7 +59,7 @@ pub(crate) async fn insert(
         tx,
         (OrderId,),
         "INSERT INTO reservations (order_id, id, store_id, state, command_id, expires_at,
-                                   created_at)",
+                                   store_date, created_at)",
         new,
         |row| [
             row.order_id,
@@ -65,6 +68,7 @@ pub(crate) async fn insert(
             row.state.as_str(),
             row.command_id,
             row.expires_at,
+            row.store_date,
             row.created_at
         ],
         "ON CONFLICT DO NOTHING RETURNING order_id"
@@ -81,7 +85,7 @@ pub(crate) async fn lock(
     ::store::fetch_in_locked!(
         tx,
         ReservationRow,
-        "SELECT order_id, id, store_id, state, shortages, expires_at FROM reservations
+        "SELECT order_id, id, store_id, state, shortages, expires_at, store_date FROM reservations
          WHERE order_id IN",
         orders,
         "ORDER BY order_id"
@@ -96,7 +100,7 @@ pub(crate) async fn list(
     ::store::fetch_in!(
         tx,
         ReservationRow,
-        "SELECT order_id, id, store_id, state, shortages, expires_at FROM reservations
+        "SELECT order_id, id, store_id, state, shortages, expires_at, store_date FROM reservations
          WHERE order_id IN",
         orders
     )
@@ -204,7 +208,7 @@ pub(crate) async fn list_expired(
     ::store::fetch_all_skip_locked!(
         tx,
         ReservationRow,
-        "SELECT order_id, id, store_id, state, shortages, expires_at FROM reservations
+        "SELECT order_id, id, store_id, state, shortages, expires_at, store_date FROM reservations
          WHERE state = 'held' AND expires_at <= $1 ORDER BY expires_at LIMIT $2",
         now,
         limit

@@ -262,6 +262,8 @@ impl Commands {
             store_id: self.store.to_string(),
             lines,
             ttl_seconds,
+            // As a client of before would: by the present UTC date.
+            store_date: String::new(),
         };
         self.client
             .clone()

@@ -2,6 +2,7 @@
 
 use common::auth::Role;
 use common::ids::StoreId;
+use contracts::inventory_v1::ReserveOutcome;
 use serde_json::json;
 
 use crate::harness::Harness;
@@ -51,6 +52,24 @@ async fn a_receipt_sent_twice_is_booked_once() {
     );
     assert_eq!(lots["items"][1]["remaining"], 500);
     harness.assert_ledger_holds().await;
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_receipt_with_a_date_that_cannot_be_stored_is_refused() {
+    let harness = Harness::start().await;
+    let flour = harness.product("flour").await;
+    for date in ["-123-01-01", "+123-01-01", "0000-01-01", "12026-01-1"] {
+        let line = json!({"product_id": flour, "quantity": 7, "expires_on": date});
+        let body = json!({"store_id": harness.store, "lines": [line]});
+        let refused = harness
+            .owner
+            .post_with_key("/api/inventory/receipts", date, &body)
+            .await;
+        refused.expect_problem(400, "invalid_type");
+    }
+    harness.receive(flour, 3, Some("9999-12-31")).await;
+    assert_eq!(harness.balance(flour).await, (3, 0));
     harness.stop().await;
 }
 
@@ -111,6 +130,27 @@ async fn waste_takes_the_earliest_expiry_and_never_what_orders_hold() {
         wasted.contains(&-50),
         "the lot that expires first is emptied first: {wasted:?}"
     );
+    harness.assert_ledger_holds().await;
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn what_has_expired_is_what_is_thrown_away() {
+    let harness = Harness::start().await;
+    let milk = harness.product("milk").await;
+    let shake = harness.item(&[(milk, 10)]).await;
+    harness.receive(milk, 50, Some("2020-01-01")).await;
+    harness.receive(milk, 100, Some("2035-01-01")).await;
+    let waste =
+        json!({"store_id": harness.store, "product_id": milk, "quantity": 50, "reason": "expired"});
+    let _ = harness
+        .owner
+        .post_with_key("/api/inventory/waste", "w-1", &waste)
+        .await
+        .expect(201);
+    let order = harness.new_order();
+    let reply = harness.commands().reserve(order, &[(shake, 10)]).await;
+    assert_eq!(reply.outcome(), ReserveOutcome::Reserved);
     harness.assert_ledger_holds().await;
     harness.stop().await;
 }

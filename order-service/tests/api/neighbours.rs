@@ -56,6 +56,8 @@ pub(crate) struct Books {
     pub(crate) method: String,
     /// How often each effect was made; more than once is a defect of the stand-in.
     pub(crate) reserved_lines: Vec<(String, i64)>,
+    /// The date at the store by which stock was asked for.
+    pub(crate) store_date: String,
 }
 
 impl Books {

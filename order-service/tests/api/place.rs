@@ -37,6 +37,8 @@ async fn a_good_order_is_confirmed_paid_and_told() {
         ("tok_ok", "card")
     );
     assert_eq!(books.reserved_lines.len(), 3);
+    let local_time = order["local_time"].as_str().unwrap();
+    assert_eq!(local_time.get(..10), Some(books.store_date.as_str()));
     for (step, command) in harness.world().commands() {
         assert_eq!(command, format!("{id}/{step}"));
     }

@@ -1,6 +1,7 @@
 //! inventory-service: holding, consuming and giving back the stock of an order.
 
 use common::ids::OrderId;
+use common::time::CivilDate;
 use contracts::inventory_v1::inventory_commands_client::InventoryCommandsClient;
 use contracts::inventory_v1::{
     CommandOutcome, CommandReply, CommandRequest, GetReservationRequest, ReservationState,
@@ -41,6 +42,7 @@ impl Inventory {
             store_id: order.store_id.to_string(),
             lines: order.lines.iter().map(line).collect(),
             ttl_seconds: i64::from(self.reservation_ttl_seconds),
+            store_date: CivilDate::from_jiff(order.local_time.date()).to_string(),
         };
         match self.client.clone().reserve(request).await {
             Ok(reply) => read_reserve(&reply.into_inner()),

@@ -24,7 +24,10 @@ impl InventoryCommands for Inventory {
             .map(|line| (line.item_id.clone(), line.quantity))
             .collect();
         assert!(message.ttl_seconds > 0, "a hold without an end");
-        let handle = |books: &mut Books, trouble| reserve(books, &lines, trouble);
+        let handle = |books: &mut Books, trouble| {
+            books.store_date.clone_from(&message.store_date);
+            reserve(books, &lines, trouble)
+        };
         let step = ("reserve", message.command_id.as_str());
         let reply = self.0.call(step, &message.order_id, handle).await?;
         Ok(Response::new(reply))
