@@ -99,11 +99,14 @@ pub(crate) async fn list_cancelled(
     Ok(rows.into_iter().map(|(order,)| order).collect())
 }
 
-/// Remembers money that went back.
+/// Remembers money that went back. The end of a cancellation, after which nothing went back any more, is told
+/// with an amount of 0 and the total of the refund before it: it must not take that one's place.
 pub(crate) async fn insert_refunds(
     tx: &mut Tx,
     refunds: &[PaymentRefunded],
 ) -> Result<(), StoreError> {
+    let refunds: Vec<&PaymentRefunded> =
+        refunds.iter().filter(|refund| refund.amount != 0).collect();
     ::store::insert_many!(
         tx,
         "INSERT INTO refunds (intent_id, refunded_total, order_id, amount)",
