@@ -114,6 +114,8 @@ pub(crate) struct Operation {
     pub(crate) reason: Option<String>,
     /// Which request asked for it.
     pub(crate) request: Option<Request>,
+    /// In which trace it was asked for (W3C Trace Context); whoever does it later goes on in it.
+    pub(crate) traceparent: Option<String>,
     /// Whether a request without an answer may have reached the provider.
     pub(crate) uncertain: bool,
     /// How often it was sent.
@@ -149,6 +151,7 @@ impl Operation {
             code: None,
             reason: None,
             request: None,
+            traceparent: None,
             uncertain: false,
             sends: 0,
             asks: 0,

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::context::RequestContext;
 use common::error::ErrorChain;
 use common::shutdown::Shutdown;
 use futures_util::future::join_all;
@@ -11,6 +12,7 @@ use tokio::sync::Notify;
 
 use crate::app::AppState;
 use crate::app::drive::{Patience, drive, step};
+use crate::domain::operation::OperationId;
 use crate::domain::payment::{Driver, Plan, Report, Want};
 use crate::error::UseCaseError;
 use crate::store::operations::{self, Due};
@@ -48,36 +50,41 @@ async fn resolve_due(app: &AppState, batch_size: u32) -> Result<(), UseCaseError
     let mut tx = app.db.glance().await?;
     let due = operations::list_due(&mut tx, app.clock.now(), batch_size).await?;
     drop(tx);
-    join_all(due.into_iter().map(|due| resolve(app, due))).await;
+    let resolving = due.into_iter().map(|due| {
+        let context = RequestContext::from_texts(None, due.traceparent.as_deref());
+        context.scope(resolve(app, due))
+    });
+    join_all(resolving).await;
     Ok(())
 }
 
 async fn resolve(app: &AppState, due: Due) {
     let worker = app.clone();
+    let (operation, intent) = (due.id, due.intent_id);
     let resolved = app.finish(async move {
         let plan = Plan {
             want: Want::Nothing,
-            focus: Some(due.id),
+            focus: Some(operation),
             driver: Driver::Patient,
         };
-        let progress = step(&worker, due.intent_id, Report::Nothing, plan).await?;
+        let progress = step(&worker, intent, Report::Nothing, plan).await?;
         drive(&worker, progress, plan, Patience::WhileDue).await
     });
     let Err(error) = resolved.await else {
         return;
     };
     let cause = ErrorChain(&error).to_string();
-    tracing::warn!(operation.id = %due.id, error = cause, "an operation could not be resolved");
-    if let Err(error) = postpone(app, due).await {
+    tracing::warn!(operation.id = %operation, error = cause, "an operation could not be resolved");
+    if let Err(error) = postpone(app, operation).await {
         let cause = ErrorChain(&error).to_string();
-        tracing::warn!(operation.id = %due.id, error = cause, "nor could it be put off");
+        tracing::warn!(operation.id = %operation, error = cause, "nor could it be put off");
     }
 }
 
-async fn postpone(app: &AppState, due: Due) -> Result<(), UseCaseError> {
+async fn postpone(app: &AppState, operation: OperationId) -> Result<(), UseCaseError> {
     let mut tx = app.db.begin().await?;
     let until = app.clock.now().plus(app.policy.max_backoff);
-    operations::postpone(&mut tx, due.id, until).await?;
+    operations::postpone(&mut tx, operation, until).await?;
     tx.commit().await?;
     Ok(())
 }

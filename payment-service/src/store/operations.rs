@@ -22,6 +22,7 @@ struct Row {
     reason: Option<String>,
     requested_by: Option<String>,
     request_key: Option<String>,
+    traceparent: Option<String>,
     uncertain: bool,
     sends: i64,
     asks: i64,
@@ -44,6 +45,7 @@ impl From<Row> for Operation {
             code: row.code,
             reason: row.reason,
             request: request.map(|(caller, key)| Request { caller, key }),
+            traceparent: row.traceparent,
             uncertain: row.uncertain,
             sends: row.sends,
             asks: row.asks,
@@ -72,8 +74,8 @@ pub(crate) async fn list_of_intents(
         tx,
         Row,
         "SELECT id, intent_id, kind, attempt, amount, currency, state, code, reason,
-                requested_by, request_key, uncertain, sends, asks, sent_at, next_ask_at,
-                created_at, settled_at
+                requested_by, request_key, traceparent, uncertain, sends, asks, sent_at,
+                next_ask_at, created_at, settled_at
          FROM operations WHERE intent_id IN",
         intents
     )?;
@@ -88,7 +90,8 @@ pub(crate) async fn insert(tx: &mut Tx, operations: &[&Operation]) -> Result<(),
         tx,
         "INSERT INTO operations
              (id, intent_id, kind, attempt, amount, currency, state, code, reason, requested_by,
-              request_key, uncertain, sends, asks, sent_at, next_ask_at, created_at, settled_at)",
+              request_key, traceparent, uncertain, sends, asks, sent_at, next_ask_at, created_at,
+              settled_at)",
         operations,
         |row| [
             row.id,
@@ -102,6 +105,7 @@ pub(crate) async fn insert(tx: &mut Tx, operations: &[&Operation]) -> Result<(),
             &row.reason,
             row.request.as_ref().map(|request| request.caller.as_str()),
             row.request.as_ref().map(|request| request.key.as_str()),
+            &row.traceparent,
             row.uncertain,
             row.sends,
             row.asks,
@@ -141,12 +145,14 @@ pub(crate) async fn update(tx: &mut Tx, operations: &[&Operation]) -> Result<(),
 }
 
 /// An operation that somebody has to look after, and whose it is.
-#[derive(Clone, Copy, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug, sqlx::FromRow)]
 pub(crate) struct Due {
     /// The operation.
     pub(crate) id: OperationId,
     /// Its intent.
     pub(crate) intent_id: IntentId,
+    /// In which trace it was asked for.
+    pub(crate) traceparent: Option<String>,
 }
 
 /// Operations that are due, the longest overdue first.
@@ -158,7 +164,7 @@ pub(crate) async fn list_due(
     ::store::fetch_all!(
         tx,
         Due,
-        "SELECT id, intent_id FROM operations
+        "SELECT id, intent_id, traceparent FROM operations
          WHERE settled_at IS NULL AND next_ask_at <= $1
          ORDER BY next_ask_at LIMIT $2",
         now,

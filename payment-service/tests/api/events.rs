@@ -69,6 +69,24 @@ async fn a_cancelled_order_is_refunded_once_and_says_so() {
 }
 
 #[tokio::test]
+async fn the_refund_of_a_cancelled_order_is_told_in_the_trace_of_the_cancellation() {
+    let harness = Harness::start().await;
+    let (order, _) = harness.captured("tok_ok").await;
+    let source = EventSource::new("order", &harness.identity);
+    let mut event = source.event(order, &cancelled(&harness, order));
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    event["traceparent"] = json!(trace);
+    assert_eq!(source.deliver(harness.http(), &[event]).await, ["done"]);
+    // It is the resolver that gives the money back.
+    let events = harness
+        .order_service
+        .wait_for_events(PaymentRefunded::TYPE, 1)
+        .await;
+    assert_eq!(events[0]["traceparent"], trace);
+    harness.finish().await;
+}
+
+#[tokio::test]
 async fn only_the_rest_of_a_partly_refunded_order_goes_back() {
     let harness = Harness::start().await;
     let (order, id) = harness.captured("tok_refund_timeout_after_success").await;

@@ -82,6 +82,14 @@ impl Draft {
         self.events.extend(events);
         self.bookings.extend(bookings);
         self.step.add(step);
+        let inserted = &self.step.inserted;
+        let new = payment.operations.iter_mut();
+        for operation in new.filter(|operation| inserted.contains(&operation.id)) {
+            let traceparent = &cue.context.traceparent;
+            operation
+                .traceparent
+                .get_or_insert_with(|| traceparent.clone());
+        }
         self.payment = payment.clone();
         Ok(Progress { payment, next })
     }

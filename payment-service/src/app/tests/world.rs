@@ -312,6 +312,8 @@ impl World {
                 rows.extend(operations.unwrap().into_iter().map(|mut operation| {
                     operation.id = OperationId::from_uuid(Uuid::nil());
                     operation.intent_id = IntentId::from_uuid(Uuid::nil());
+                    // Nobody asks in a trace here, so that each operation begins one of its own.
+                    assert!(operation.traceparent.take().is_some());
                     format!("{operation:?}")
                 }));
                 intent.id = IntentId::from_uuid(Uuid::nil());
