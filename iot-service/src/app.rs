@@ -3,6 +3,9 @@
 use ::store::Db;
 use common::clock::Clock;
 
+use connections::ConnectionRegistry;
+
+pub(crate) mod connections;
 pub(crate) mod credentials;
 pub(crate) mod ingest;
 
@@ -11,4 +14,5 @@ pub(crate) mod ingest;
 pub(crate) struct AppState {
     pub(crate) db: Db,
     pub(crate) clock: Clock,
+    pub(crate) connections: ConnectionRegistry,
 }

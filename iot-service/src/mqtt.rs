@@ -61,6 +61,7 @@ impl Receiver {
         match self.ingest.store(place, telemetry).await {
             Some(Stored::Committed) => Verdict::Acknowledge,
             Some(Stored::UnknownDevice) => refuse("device", topic),
+            Some(Stored::Refused) => refuse("database", topic),
             None => Verdict::Withhold,
         }
     }

@@ -15,8 +15,9 @@ use resilience::{Announcement, Identity};
 use secrecy::ExposeSecret as _;
 
 use crate::app::AppState;
+use crate::app::connections::ConnectionRegistry;
 use crate::app::ingest::Ingest;
-use crate::mqtt::broker::RunningBroker;
+use crate::mqtt::broker::{Devices, RunningBroker};
 use crate::mqtt::{Link, Receiver, client};
 use crate::routes;
 use crate::settings::OwnSettings;
@@ -48,9 +49,14 @@ impl Application {
             clock: clock.clone(),
         };
         let link = Link::default();
+        let connections = ConnectionRegistry::default();
         let broker = if own.mqtt.url.expose_secret().is_empty() {
+            let devices = Devices {
+                db: db.clone(),
+                connections: connections.clone(),
+            };
             let stop = shutdown.clone();
-            Some(RunningBroker::start(&own.mqtt, db.clone(), receiver, link.clone(), stop).await?)
+            Some(RunningBroker::start(&own.mqtt, devices, receiver, link.clone(), stop).await?)
         } else {
             client::start(&own.mqtt, receiver, link.clone(), shutdown.clone())?;
             None
@@ -72,6 +78,7 @@ impl Application {
         let state = web::Data::new(AppState {
             db: db.clone(),
             clock,
+            connections,
         });
         let server = server::start(parts, move |config| routes::configure(config, &state))?;
         Ok(Self {

@@ -37,15 +37,12 @@ pub(crate) fn hash(password: &SecretString) -> String {
         .collect()
 }
 
-/// The device that this user name and password prove, if they prove one.
+/// The place of the device, if it is registered and this is its password.
 pub(crate) async fn authenticate(
     db: &Db,
-    username: &str,
+    device: DeviceId,
     password: &SecretString,
 ) -> Result<Option<Place>, StoreError> {
-    let Ok(device) = username.parse::<DeviceId>() else {
-        return Ok(None);
-    };
     let mut tx = db.glance().await?;
     let Some(row) = devices::find(&mut tx, device).await? else {
         return Ok(None);

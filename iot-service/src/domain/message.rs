@@ -12,6 +12,9 @@ const MAX_METRICS: usize = 32;
 const MAX_NAME_BYTES: usize = 64;
 /// A device's clock may be ahead by this much.
 const MAX_AHEAD: Duration = Duration::from_secs(24 * 3_600);
+/// 2020-01-01T00:00:00Z. However long a device was offline, it measured nothing for Maru before
+/// then: Maru is younger. Clocks that were never set begin in 1970, 1980 or 2000.
+const EARLIEST: Timestamp = Timestamp::from_unix_seconds(1_577_836_800);
 
 /// A message as it is sent.
 #[derive(Debug, Deserialize)]
@@ -47,6 +50,9 @@ pub(crate) enum BadMessage {
     /// The device's clock is wrong.
     #[error("measured more than a day in the future")]
     Future,
+    /// The device's clock was never set.
+    #[error("measured before {EARLIEST}")]
+    Past,
 }
 
 impl Telemetry {
@@ -64,6 +70,9 @@ impl Telemetry {
         }
         if message.measured_at > now.plus(MAX_AHEAD) {
             return Err(BadMessage::Future);
+        }
+        if message.measured_at < EARLIEST {
+            return Err(BadMessage::Past);
         }
         Ok(Self {
             measured_at: message.measured_at,
@@ -104,6 +113,33 @@ mod tests {
             r#"{"measured_at":"yesterday","metrics":{"t":1}}"#,
         ] {
             assert!(Telemetry::parse(bad.as_bytes(), now).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_late_reading_is_taken_and_one_of_a_clock_that_was_never_set_is_not() {
+        let now = "2026-03-01T00:00:00Z".parse().unwrap();
+        let check = |measured_at: &str, expected: bool| {
+            let message = format!(r#"{{"measured_at":"{measured_at}","metrics":{{"t":1}}}}"#);
+            let read = Telemetry::parse(message.as_bytes(), now);
+            assert_eq!(read.is_ok(), expected, "{measured_at}");
+        };
+        for late in [
+            "2026-02-28T23:59:59Z",
+            "2025-01-01T00:00:00Z",
+            "2020-01-01T00:00:00Z",
+        ] {
+            check(late, true);
+        }
+        for unset in [
+            "2019-12-31T23:59:59.999999Z",
+            "2000-01-01T00:00:10Z",
+            "1970-01-01T00:00:10Z",
+            "0001-01-01T00:00:00Z",
+            // Before anything that PostgreSQL can hold.
+            "-005000-01-01T00:00:00Z",
+        ] {
+            check(unset, false);
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! It awaits our hook before it acknowledges a publication, so an acknowledged reading is a
 //! committed one. A device proves itself with its id and password, goes by its id alone, publishes
-//! its own telemetry and hears its own commands, and nothing else.
+//! its own telemetry and hears its own commands, and nothing else. Its connection ends when it gets
+//! another password.
 
 mod listener;
 mod open_files;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use ::store::Db;
 use anyhow::Context as _;
+use common::ids::DeviceId;
 use common::shutdown::Shutdown;
 use mqtt5::broker::auth::{AuthProvider, AuthResult};
 use mqtt5::broker::config::BrokerConfig;
@@ -25,6 +27,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::{Link, Receiver, Verdict};
+use crate::app::connections::{ConnectionId, ConnectionRegistry};
 use crate::app::credentials::authenticate;
 use crate::domain::topic::Place;
 use crate::settings::Mqtt;
@@ -48,7 +51,7 @@ impl RunningBroker {
     /// Starts it.
     pub(crate) async fn start(
         settings: &Mqtt,
-        db: Db,
+        devices: Devices,
         receiver: Receiver,
         link: Link,
         shutdown: Shutdown,
@@ -66,7 +69,14 @@ impl RunningBroker {
             .with_max_packet_size(MAX_PACKET_BYTES)
             .with_retain_available(false)
             .with_event_handler(Arc::new(Hook { receiver }));
-        let connections = Connections::new(config, Arc::new(Devices { db }));
+        let registry = devices.connections.clone();
+        let connections = Connections::new(config, registry, move |connection| {
+            let devices = devices.clone();
+            Arc::new(Guard {
+                devices,
+                connection,
+            })
+        });
         let most = open_files::allow(settings.max_clients);
         link.set(true);
         let task = tokio::spawn(async move {
@@ -102,12 +112,20 @@ impl BrokerEventHandler for Hook {
     }
 }
 
-/// Who may connect, publish and subscribe.
-struct Devices {
-    db: Db,
+/// The registered devices, and those that are connected.
+#[derive(Clone)]
+pub(crate) struct Devices {
+    pub(crate) db: Db,
+    pub(crate) connections: ConnectionRegistry,
 }
 
-impl AuthProvider for Devices {
+/// Says on one connection who may connect, publish and subscribe.
+struct Guard {
+    devices: Devices,
+    connection: ConnectionId,
+}
+
+impl AuthProvider for Guard {
     fn authenticate<'a>(
         &'a self,
         connect: &'a ConnectPacket,
@@ -120,9 +138,16 @@ impl AuthProvider for Devices {
             if client_id != username && !client_id.starts_with(ASSIGNED_CLIENT_ID) {
                 return Ok(AuthResult::fail(ReasonCode::ClientIdentifierNotValid));
             }
+            let Ok(device) = username.parse::<DeviceId>() else {
+                return Ok(AuthResult::fail(ReasonCode::BadUsernameOrPassword));
+            };
+            // Before the password is compared, so that one which is replaced meanwhile is either found
+            // void or ends the connection.
+            let Devices { db, connections } = &self.devices;
+            connections.claim(self.connection, device);
             let password = connect.password.as_deref().unwrap_or_default();
             let password = SecretString::from(String::from_utf8_lossy(password).into_owned());
-            Ok(match authenticate(&self.db, username, &password).await {
+            Ok(match authenticate(db, device, &password).await {
                 Ok(Some(place)) => AuthResult::success_with_user(place.telemetry()),
                 Ok(None) => AuthResult::fail(ReasonCode::BadUsernameOrPassword),
                 Err(error) => {

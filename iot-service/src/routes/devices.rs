@@ -138,8 +138,8 @@ pub(super) async fn require_device(
     own.ok_or_else(|| ApiError::not_found("device"))
 }
 
-/// Gives a device a new password; the old one is void. Needs the permission `DevicesWrite` in the
-/// device's store.
+/// Gives a device a new password; the old one is void, and the inner broker ends the connections that
+/// it opened. Needs the permission `DevicesWrite` in the device's store.
 #[access(object)]
 #[utoipa::path(
     tag = "devices", params(("id" = DeviceId, Path)),
@@ -156,6 +156,7 @@ pub(crate) async fn renew_credentials(
     let row = require_device(&mut tx, &auth, id.0).await?;
     devices::update_password(&mut tx, row.id, &hash(&password)).await?;
     tx.commit().await?;
+    state.connections.end_of(row.id);
     Ok(HttpResponse::Ok().json(registered(row, &password)))
 }
 

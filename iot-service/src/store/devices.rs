@@ -15,6 +15,21 @@ pub(crate) struct DeviceRow {
     pub(crate) created_at: Timestamp,
 }
 
+#[cfg(test)]
+impl DeviceRow {
+    /// A new fridge, in a store of its own.
+    pub(crate) fn example(clock: &common::clock::Clock) -> Self {
+        Self {
+            id: DeviceId::new(clock),
+            store_id: StoreId::new(clock),
+            name: "Fridge 1".to_owned(),
+            kind: "fridge".to_owned(),
+            password_sha256: String::new(),
+            created_at: clock.now(),
+        }
+    }
+}
+
 /// Inserts a device; `false` when its id is taken.
 pub(crate) async fn insert(tx: &mut Tx, device: &DeviceRow) -> Result<bool, StoreError> {
     let inserted = ::store::execute!(

@@ -74,3 +74,36 @@ async fn a_renewed_password_voids_the_old_one() {
     }
     harness.stop().await;
 }
+
+#[tokio::test]
+async fn a_renewed_password_ends_the_connections_of_the_old_one() {
+    let harness = Harness::start().await;
+    // Whether an outside broker does so is its own business.
+    if harness.profile == Profile::Embedded {
+        let (device, other) = (harness.device().await, harness.device().await);
+        let mut own_name = harness.connect(&device).await.unwrap();
+        let mut no_name = harness.connect_as("", &device).await.unwrap();
+        let mut bystander = harness.connect(&other).await.unwrap();
+        let reading = json!({"measured_at": "2026-03-01T09:00:00Z", "metrics": {"t": 1}});
+        own_name.publish(&reading).await.unwrap();
+        no_name.publish(&reading).await.unwrap();
+
+        let id = device["id"].as_str().unwrap();
+        let path = format!("/api/iot/devices/{id}/credentials");
+        let renewed = harness.owner.post(&path, &json!({})).await.expect(200);
+
+        let later = json!({"measured_at": "2026-03-01T09:01:00Z", "metrics": {"t": 2}});
+        for mut connection in [own_name, no_name] {
+            let _ = connection.ended().await;
+            // It connects anew, with the old password.
+            assert!(connection.publish(&later).await.is_err());
+        }
+        let stored = harness.readings(&device, "").await;
+        assert_eq!(stored["items"].as_array().unwrap().len(), 1, "{stored}");
+        // The new password does, and nobody else noticed.
+        let mut device = harness.connect(&renewed).await.unwrap();
+        device.publish(&later).await.unwrap();
+        bystander.publish(&later).await.unwrap();
+    }
+    harness.stop().await;
+}

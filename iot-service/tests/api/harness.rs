@@ -108,6 +108,13 @@ impl Harness {
         self.owner.post("/api/iot/devices", &body).await.expect(201)
     }
 
+    /// A page of a device's readings.
+    pub(crate) async fn readings(&self, device: &Value, query: &str) -> Value {
+        let id = device["id"].as_str().expect("a text");
+        let path = format!("/api/iot/devices/{id}/readings?{query}");
+        self.owner.get(&path).await.expect(200)
+    }
+
     /// A connection to the broker on which nothing has been said.
     pub(crate) async fn socket(&self) -> TcpStream {
         let (host, port) = &self.mqtt;
@@ -180,6 +187,12 @@ impl Device {
             .expect("a queue");
         self.wait_for(|packet| matches!(packet, Packet::PubAck(_)))
             .await
+    }
+
+    /// Waits until the broker ends the connection.
+    pub(crate) async fn ended(&mut self) -> ConnectionError {
+        let nothing = self.wait_for(|_packet| false).await;
+        nothing.expect_err("no packet is waited for")
     }
 
     async fn wait_for(&mut self, wanted: impl Fn(&Packet) -> bool) -> Result<(), ConnectionError> {

@@ -14,14 +14,29 @@ fn message(minute: u32, temperature: f64) -> Value {
 }
 
 async fn count(harness: &Harness, device: &Value, query: &str) -> usize {
-    let path = format!(
-        "/api/iot/devices/{}/readings?{query}",
-        device["id"].as_str().unwrap()
-    );
-    harness.owner.get(&path).await.expect(200)["items"]
+    harness.readings(device, query).await["items"]
         .as_array()
         .unwrap()
         .len()
+}
+
+/// All readings, page by page, as time and metric.
+async fn pages(harness: &Harness, device: &Value, query: &str) -> Vec<String> {
+    let (mut cursor, mut seen) = (String::new(), Vec::new());
+    loop {
+        let page = harness.readings(device, &format!("{query}{cursor}")).await;
+        seen.extend(page["items"].as_array().unwrap().iter().map(|row| {
+            format!(
+                "{} {}",
+                row["measured_at"].as_str().unwrap(),
+                row["metric"].as_str().unwrap()
+            )
+        }));
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return seen,
+        }
+    }
 }
 
 #[tokio::test]
@@ -75,30 +90,26 @@ async fn readings_come_in_pages_without_gaps() {
         count(&harness, &registered, "limit=200").await == 14
     })
     .await;
-    let base = format!(
-        "/api/iot/devices/{}/readings?limit=4",
-        registered["id"].as_str().unwrap()
-    );
-    let (mut path, mut seen) = (base.clone(), Vec::new());
-    loop {
-        let page = harness.owner.get(&path).await.expect(200);
-        seen.extend(page["items"].as_array().unwrap().iter().map(|row| {
-            format!(
-                "{} {}",
-                row["measured_at"].as_str().unwrap(),
-                row["metric"].as_str().unwrap()
-            )
-        }));
-        let Some(cursor) = page["next_cursor"].as_str() else {
-            break;
-        };
-        path = format!("{base}&cursor={cursor}");
+    for (query, expected) in [
+        ("limit=4", 14),
+        ("limit=4&metric=door_open", 7),
+        (
+            "limit=3&from=2026-03-01T09:02:00Z&to=2026-03-01T09:06:00Z",
+            8,
+        ),
+        (
+            "limit=1&metric=door_open&from=2026-03-01T09:02:00Z&to=2026-03-01T09:06:00Z",
+            4,
+        ),
+        ("limit=4&to=2026-03-01T09:00:00Z", 0),
+    ] {
+        let seen = pages(&harness, &registered, query).await;
+        assert_eq!(seen.len(), expected, "{query}: {seen:?}");
+        assert!(
+            seen.windows(2).all(|pair| pair[0] > pair[1]),
+            "{query}: newest first, none twice: {seen:?}"
+        );
     }
-    assert_eq!(seen.len(), 14);
-    assert!(
-        seen.windows(2).all(|pair| pair[0] > pair[1]),
-        "newest first, none twice: {seen:?}"
-    );
     harness.stop().await;
 }
 
@@ -110,6 +121,9 @@ async fn what_cannot_be_stored_does_not_block_what_can() {
     for bad in [
         json!("nonsense"),
         json!({"measured_at": "now", "metrics": {}}),
+        // The first is earlier than anything that PostgreSQL can hold.
+        json!({"measured_at": "-005000-01-01T00:00:00Z", "metrics": {"t": 1}}),
+        json!({"measured_at": "1970-01-01T00:00:10Z", "metrics": {"t": 1}}),
         json!(null),
     ] {
         device.publish(&bad).await.unwrap();
