@@ -2,8 +2,10 @@
 //! everything that means something else here or could not be converted.
 
 mod form;
+mod limits;
 mod plugins;
 mod routes;
+mod scope;
 mod services;
 
 use self::form::KongFile;

@@ -116,6 +116,7 @@ pub(super) struct KongPlugin {
     pub(super) service: Option<Reference>,
     pub(super) route: Option<Reference>,
     pub(super) consumer: Option<Reference>,
+    pub(super) consumer_group: Option<Reference>,
     pub(super) config: Value,
 }
 

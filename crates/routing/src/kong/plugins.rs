@@ -4,62 +4,33 @@ use ring::digest::{SHA256, digest};
 use serde_json::Value;
 
 use super::Notes;
-use super::form::{KongFile, KongPlugin, KongRoute, Reference};
+use super::form::KongFile;
+use super::limits::Limits;
+use super::scope::Scoped;
 use super::services::plain;
 use crate::access::network;
 use crate::cors::CorsPolicy;
-use crate::file::{
-    AuthIn, CacheIn, ConsumerIn, CorsIn, FileIn, HeaderEditsIn, RateKeyIn, RateLimitIn, RouteIn,
-};
+use crate::file::{AuthIn, CacheIn, ConsumerIn, CorsIn, FileIn, HeaderEditsIn, RouteIn};
 use crate::headers::header_name;
 
-/// The plugins of a route: its own, else its service's, else those of all.
-pub(super) fn of_route<'k>(
-    kong: &'k KongFile,
-    nested: &[&'k KongPlugin],
-    service: Option<&str>,
-    route: &'k KongRoute,
-    name: &str,
-) -> Vec<&'k KongPlugin> {
-    let is = |reference: &Option<Reference>, name: Option<&str>| {
-        let known = reference.as_ref().and_then(Reference::name);
-        known.is_some() && known == name
-    };
-    let own = route.plugins.iter();
-    let own = own.chain(kong.plugins.iter().filter(|it| is(&it.route, Some(name))));
-    let unrouted = kong.plugins.iter().filter(|it| it.route.is_none());
-    let services = unrouted.filter(|it| is(&it.service, service));
-    let services = nested.iter().copied().chain(services);
-    let global = kong.plugins.iter();
-    let global = global.filter(|it| it.route.is_none() && it.service.is_none());
-    let mut found: Vec<&KongPlugin> = Vec::new();
-    for plugin in own.chain(services).chain(global) {
-        if !found.iter().any(|known| known.name == plugin.name) {
-            found.push(plugin);
-        }
-    }
-    found.retain(|plugin| plugin.enabled != Some(false));
-    found
-}
-
 /// Puts into a route what its plugins say.
-pub(super) fn apply(
-    plugins: &[&KongPlugin],
+pub(super) fn apply<'k>(
+    plugins: &[Scoped<'k>],
     route: &mut RouteIn,
     place: &str,
+    limits: &mut Limits<'k>,
     file: &mut FileIn,
     notes: &mut Notes,
 ) {
-    let with_keys = plugins.iter().any(|plugin| plugin.name == "key-auth");
-    for plugin in plugins {
+    let with_keys = plugins.iter().any(|it| it.plugin.name == "key-auth");
+    for scoped in plugins {
+        let plugin = scoped.plugin;
         let place = format!("{place}, plugin {}", plugin.name);
-        if plugin.consumer.is_some() {
-            notes.add(&place, "was not converted: it is for one consumer");
-            continue;
-        }
         let config = &plugin.config;
         match plugin.name.as_str() {
-            "rate-limiting" => rate_limiting(config, with_keys, route, &place, file, notes),
+            "rate-limiting" => route
+                .rate_limits
+                .extend(limits.of_plugin(scoped, with_keys, &place, notes)),
             "jwt" => jwt(config, route, &place, notes),
             "key-auth" => key_auth(config, route, &place, notes),
             "cors" => cors(config, route, &place, file, notes),
@@ -112,72 +83,6 @@ fn proxy_cache(config: &Value, route: &mut RouteIn, place: &str, notes: &mut Not
         vary: config.get("vary_headers").map(texts).unwrap_or_default(),
         ..CacheIn::default()
     });
-}
-
-fn rate_limiting(
-    config: &Value,
-    with_keys: bool,
-    route: &mut RouteIn,
-    place: &str,
-    file: &mut FileIn,
-    notes: &mut Notes,
-) {
-    let by = match config
-        .get("limit_by")
-        .and_then(Value::as_str)
-        .unwrap_or("consumer")
-    {
-        "ip" => RateKeyIn::Address,
-        "consumer" | "credential" if with_keys => RateKeyIn::ApiKey,
-        "consumer" | "credential" => RateKeyIn::Subject,
-        "service" => RateKeyIn::Route,
-        other => {
-            notes.add(
-                place,
-                &format!("`limit_by` {other} was not converted; the address counts"),
-            );
-            RateKeyIn::Address
-        }
-    };
-    let windows = [
-        ("second", 1),
-        ("minute", 60),
-        ("hour", 3_600),
-        ("day", 86_400),
-    ];
-    for (unit, window_seconds) in windows {
-        let Some(requests) = config.get(unit).and_then(Value::as_u64) else {
-            continue;
-        };
-        let base = route.name.clone().unwrap_or_default();
-        let name = format!("{}-{unit}", plain(&base));
-        file.rate_limits.push(RateLimitIn {
-            name: name.clone(),
-            by,
-            requests: u32::try_from(requests).unwrap_or(u32::MAX).max(1),
-            window_seconds,
-            burst: None,
-        });
-        route.rate_limits.push(name);
-    }
-    for unit in ["month", "year"] {
-        if config.get(unit).is_some_and(|limit| !limit.is_null()) {
-            notes.add(
-                place,
-                &format!("the limit per {unit} was not converted: a day is the longest window"),
-            );
-        }
-    }
-    if config
-        .get("policy")
-        .and_then(Value::as_str)
-        .is_some_and(|policy| policy != "local")
-    {
-        notes.add(
-            place,
-            "counts are shared through Redis when REDIS_URL is set, whatever `policy` says",
-        );
-    }
 }
 
 fn jwt(config: &Value, route: &mut RouteIn, place: &str, notes: &mut Notes) {

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::Notes;
 use super::form::{KongFile, KongPlugin, KongRoute, Reference};
-use super::plugins;
+use super::limits::Limits;
 use super::services::{Converted, name_of};
+use super::{Notes, plugins, scope};
 use crate::file::{FieldIn, FileIn, RouteIn};
 use crate::matching::whole_regex;
 
@@ -32,12 +32,17 @@ pub(super) fn convert(
             plugins.unwrap_or_default(),
         ));
     }
-    for (index, (service, route, nested)) in work.into_iter().enumerate() {
-        let name = route.name.clone();
-        let name = name.unwrap_or_else(|| format!("route-{}", index + 1));
+    let names = work.iter().enumerate();
+    let names = names.map(|(index, (_service, route, _plugins))| route_name(route, index));
+    let names: Vec<String> = names.collect();
+    let known: Vec<String> = services.keys().cloned().collect();
+    scope::name_lost(kong, &names, &known, notes);
+    let mut limits = Limits::default();
+    for (name, (service, route, nested)) in names.into_iter().zip(work) {
         let place = format!("route {name}");
         notes.unknown(&place, &route.other);
-        let Some(target) = service.as_ref().and_then(|name| services.get(name)) else {
+        let service = service.and_then(|name| services.get_key_value(&name));
+        let Some((service, target)) = service else {
             notes.add(&place, "was not converted: it has no service");
             continue;
         };
@@ -58,20 +63,34 @@ pub(super) fn convert(
                 "takes https alone in Kong; here both listeners serve every route",
             );
         }
-        let scoped = plugins::of_route(kong, &nested, service.as_deref(), route, &name);
+        let hosts = hosts(route, &place, notes);
+        if hosts.is_empty() && !route.hosts.is_empty() {
+            // Without a host it would be for all of them.
+            notes.add(&place, "was not converted: none of its hosts is known here");
+            continue;
+        }
+        let scoped = scope::of_route(kong, &nested, service, (route, &name), notes);
         let first = file.routes.len();
         for path in paths(route) {
             if let Some(mut input) = one(route, path, target, &place, notes) {
+                input.hosts.clone_from(&hosts);
                 let count = file.routes.len() - first;
                 input.name = Some(match count {
                     0 => name.clone(),
                     more => format!("{name}-{}", more + 1),
                 });
-                plugins::apply(&scoped, &mut input, &place, file, notes);
+                plugins::apply(&scoped, &mut input, &place, &mut limits, file, notes);
                 file.routes.push(input);
             }
         }
     }
+    file.rate_limits = limits.into_inner();
+}
+
+/// Kong's name of a route, or what stands for one.
+fn route_name(route: &KongRoute, index: usize) -> String {
+    let name = route.name.clone();
+    name.unwrap_or_else(|| format!("route-{}", index + 1))
 }
 
 /// A route without paths is for all of them.
@@ -90,7 +109,6 @@ fn one(
     notes: &mut Notes,
 ) -> Option<RouteIn> {
     let mut input = RouteIn {
-        hosts: hosts(route, place, notes),
         methods: route.methods.clone(),
         headers: route.headers.iter().map(condition).collect(),
         header_timeout_ms: target.read_timeout_ms,

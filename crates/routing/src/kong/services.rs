@@ -89,6 +89,14 @@ fn one(
     }
     let mut backends = Vec::new();
     let single = targets.len() == 1;
+    if !single {
+        notes.add(
+            &place,
+            "its targets became services here: the share of one that does not work is answered \
+             with 503 and not sent to another; for that, declare one service without `url`, name \
+             it in the routes, and register the targets as its instances (docs/discovery.md)",
+        );
+    }
     for (index, (target, weight)) in targets.into_iter().enumerate() {
         let name = if single {
             own.clone()

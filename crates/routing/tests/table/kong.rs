@@ -123,7 +123,10 @@ fn routes_services_and_plugins_become_ours() {
     let attempts = orders.retries.as_ref().unwrap().attempts;
     assert_eq!(attempts, Some(6));
     assert_eq!(orders.headers[0].regex.as_deref(), Some("(?i)red|blue"));
-    assert_eq!(orders.rate_limits, ["orders-minute", "orders-hour"]);
+    assert_eq!(
+        orders.rate_limits,
+        ["service-order-minute", "service-order-hour"]
+    );
     let edits = orders.request_headers.as_ref().unwrap();
     assert_eq!(
         (&edits.add["x-new"], &edits.set["x-set"]),
@@ -167,6 +170,8 @@ fn whatever_could_not_be_converted_is_named() {
         "service pool: `retries` 32767 became 9, the most here",
         "route pooled, plugin proxy-cache: `storage_ttl` was not converted",
         "route pooled, plugin proxy-cache: heeds `Cache-Control` here",
+        "service pool: its targets became services here: the share of one that does not work",
+        "route pooled, plugin jwt: was not converted: it is not enabled",
         "service order: is called `kong-order` here",
         "service secure: it and its routes were not converted: services are reached over http, not https",
         "route grpc: was not converted: it is neither for http nor for https",
@@ -222,4 +227,154 @@ fn an_expression_that_is_not_known_here_is_named() {
         "{}",
         imported.text
     );
+}
+
+const LAYERS: &str = r#"
+_format_version: "3.0"
+services:
+  - name: a
+    url: http://a
+    plugins:
+      - {name: jwt}
+      - {name: rate-limiting, config: {minute: 60, limit_by: ip}}
+    routes:
+      - name: off
+        paths: [/off]
+        plugins: [{name: jwt, enabled: false}]
+      - name: two
+        paths: [/one, /two]
+      - name: own
+        paths: [/own]
+        plugins: [{name: rate-limiting, config: {minute: 5, limit_by: ip}}]
+      - {name: nowhere, hosts: ["example.*"], paths: [/nowhere]}
+      - {name: half, hosts: ["example.*", "b.example"], paths: [/half]}
+  - name: b
+    url: http://b
+    routes: [{name: bare, paths: [/bare]}]
+plugins:
+  - {name: ip-restriction, consumer: kim, config: {allow: [10.0.0.1]}}
+  - {name: ip-restriction, config: {allow: [10.0.0.0/8]}}
+  - {name: rate-limiting, consumer_group: {name: gold}, config: {minute: 900}}
+  - {name: rate-limiting, config: {minute: 7, limit_by: service}}
+  - {name: key-auth, route: {name: gone}}
+"#;
+
+#[test]
+fn a_plugin_that_is_left_out_takes_no_other_ones_place() {
+    let imported = import(LAYERS, &KNOWN).unwrap();
+    let file: FileIn = toml::from_str(&imported.text).unwrap();
+    for route in &file.routes {
+        let name = route.name.as_deref().unwrap();
+        let expected = match name {
+            "bare" => AuthIn::None,
+            _ => AuthIn::Required,
+        };
+        assert_eq!(route.auth, expected, "{name}");
+        assert_eq!(route.allow, ["10.0.0.0/8"], "{name}");
+    }
+    for expected in [
+        "route off, plugin jwt: was not converted: it is not enabled",
+        "all routes, plugin ip-restriction: was not converted: it is for some consumers alone",
+        "all routes, plugin rate-limiting: was not converted: it is for some consumers alone",
+        "plugin key-auth: was not converted: there is no route `gone`",
+    ] {
+        let notes = &imported.notes;
+        assert!(
+            notes.iter().any(|note| note == expected),
+            "{expected}\n{notes:#?}"
+        );
+    }
+}
+
+#[test]
+fn what_a_limit_was_put_on_shares_it() {
+    let imported = import(LAYERS, &KNOWN).unwrap();
+    let file: FileIn = toml::from_str(&imported.text).unwrap();
+    let named: Vec<_> = file
+        .routes
+        .iter()
+        .map(|it| (it.name.as_deref().unwrap(), it.rate_limits.concat()))
+        .collect();
+    let expected = [
+        ("off", "service-a-minute"),
+        ("two", "service-a-minute"),
+        ("two-2", "service-a-minute"),
+        ("own", "own-minute"),
+        ("half", "service-a-minute"),
+        ("bare", "all-minute"),
+    ];
+    assert_eq!(
+        named,
+        expected.map(|(route, limit)| (route, limit.to_owned()))
+    );
+    let limits: Vec<_> = file
+        .rate_limits
+        .iter()
+        .map(|it| (it.name.as_str(), it.requests))
+        .collect();
+    assert_eq!(
+        limits,
+        [
+            ("service-a-minute", 60),
+            ("own-minute", 5),
+            ("all-minute", 7)
+        ]
+    );
+}
+
+#[test]
+fn limits_of_other_keys_and_equal_names_are_kept_apart() {
+    let kong = r#"
+_format_version: "3.0"
+services:
+  - name: a
+    url: http://a
+    plugins: [{name: rate-limiting, config: {minute: 60}}]
+    routes:
+      - {name: keyed, paths: [/k], plugins: [{name: key-auth}]}
+      - {name: open, paths: [/o]}
+  - name: b
+    url: http://b
+    plugins: [{name: rate-limiting, config: {minute: 9, limit_by: service}}]
+    routes:
+      - {name: one, paths: [/1, /2]}
+      - {name: service-a, paths: [/s], plugins: [{name: rate-limiting, config: {minute: 1}}]}
+"#;
+    let imported = import(kong, &KNOWN).unwrap();
+    let file: FileIn = toml::from_str(&imported.text).unwrap();
+    let limits: Vec<_> = file
+        .rate_limits
+        .iter()
+        .map(|it| (it.name.as_str(), it.requests))
+        .collect();
+    assert_eq!(
+        limits,
+        [
+            ("service-a-minute", 60),
+            ("service-a-minute-2", 60),
+            ("service-b-minute", 9),
+            ("service-a-minute-3", 1)
+        ]
+    );
+    let note = "route one, plugin rate-limiting: each of its routes is counted by itself here";
+    assert!(
+        imported.notes.iter().any(|it| it.starts_with(note)),
+        "{:#?}",
+        imported.notes
+    );
+}
+
+#[test]
+fn a_route_without_a_host_that_is_known_serves_no_others() {
+    let imported = import(LAYERS, &KNOWN).unwrap();
+    let file: FileIn = toml::from_str(&imported.text).unwrap();
+    let hosts = |name: &str| {
+        let mut routes = file.routes.iter();
+        let route = routes.find(|it| it.name.as_deref() == Some(name));
+        route.map(|it| it.hosts.clone())
+    };
+    assert_eq!(hosts("nowhere"), None);
+    assert_eq!(hosts("half"), Some(vec!["b.example".to_owned()]));
+    let expected = "route nowhere: was not converted: none of its hosts is known here";
+    assert!(imported.notes.iter().any(|note| note == expected));
 }
