@@ -2,6 +2,7 @@
 //! runs.
 
 mod address;
+mod dial;
 mod guard;
 mod instance;
 mod policy;

@@ -9,6 +9,7 @@ mod consul;
 mod entry;
 mod keeper;
 mod model;
+mod preservation;
 mod store;
 mod watch;
 

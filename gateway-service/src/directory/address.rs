@@ -1,12 +1,14 @@
 //! Where an instance of a service listens.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::HeaderValue;
 use http::uri::{Authority, Scheme, Uri};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 
+use super::dial::{self, LastGood};
 use super::guard::AddressGuard;
 
 /// `http://host[:port]`, and who decides whether it may be connected to.
@@ -16,6 +18,7 @@ pub(crate) struct Address {
     host: HeaderValue,
     /// None for an address from the settings: the operator's word is enough.
     guard: Option<Arc<AddressGuard>>,
+    last_good: Arc<LastGood>,
 }
 
 /// A text that is no such address.
@@ -51,6 +54,7 @@ impl Address {
             authority,
             host,
             guard: None,
+            last_good: Arc::default(),
         };
         Ok((address, path))
     }
@@ -83,15 +87,29 @@ impl Address {
         format!("http://{}", self.authority)
     }
 
-    /// Opens a connection.
+    /// Opens a connection to the first of its addresses that answers.
     ///
     /// # Errors
     /// When nobody answers there, or the guard does not allow it.
     pub(crate) async fn connect(&self) -> io::Result<TcpStream> {
-        match &self.guard {
-            None => TcpStream::connect(self.socket_name()).await,
-            Some(guard) => TcpStream::connect(guard.resolve(self).await?.as_slice()).await,
+        let addresses = match &self.guard {
+            None => self.lookup().await?,
+            Some(guard) => guard.resolve(self).await?,
+        };
+        dial::connect(&addresses).await
+    }
+
+    /// The addresses that the host stands for now, or stood for a moment ago if nobody can tell.
+    ///
+    /// # Errors
+    /// When it cannot be resolved.
+    pub(super) async fn lookup(&self) -> io::Result<Vec<SocketAddr>> {
+        let (host, port) = self.socket_name();
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(ip, port)]);
         }
+        let lookup = async { Ok(lookup_host((host, port)).await?.collect()) };
+        self.last_good.or(lookup).await
     }
 }
 

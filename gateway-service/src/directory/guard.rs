@@ -5,11 +5,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 
-use ipnet::IpNet;
-use tokio::net::lookup_host;
-
 use super::address::Address;
 use crate::settings::RegistrySettings;
+use ipnet::IpNet;
 
 /// Where clouds answer with credentials, or act on their hosts, outside the link-local network.
 const METADATA: [IpAddr; 4] = [
@@ -121,9 +119,9 @@ impl AddressGuard {
     pub(crate) async fn resolve(&self, address: &Address) -> io::Result<Vec<SocketAddr>> {
         let forbidden = |refused: Refused| io::Error::new(io::ErrorKind::PermissionDenied, refused);
         self.check(address).map_err(forbidden)?;
-        let (host, port) = address.socket_name();
-        let found: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
-        let admitted: Vec<SocketAddr> = found
+        let admitted: Vec<SocketAddr> = address
+            .lookup()
+            .await?
             .into_iter()
             .filter(|one| self.admits(one.ip()))
             .collect();

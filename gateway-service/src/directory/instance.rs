@@ -133,7 +133,12 @@ impl Instance {
 
     /// Whether it may be asked.
     pub(crate) fn is_usable(&self) -> bool {
-        self.status() != ServiceStatus::Unhealthy && !self.refuses_work() && !self.is_ejected()
+        self.is_willing() && !self.is_ejected()
+    }
+
+    /// Whether it works by its checks and its own word, whatever became of requests to it.
+    pub(super) fn is_willing(&self) -> bool {
+        self.status() != ServiceStatus::Unhealthy && !self.refuses_work()
     }
 
     /// Whether it is left alone for a while because it failed.
@@ -185,7 +190,8 @@ impl Instance {
         seen.outlier.succeeded();
     }
 
-    /// An answer that says nothing of its health, such as "too many requests" of one client.
+    /// An answer that says nothing of its health, such as "too many requests" of one client, and
+    /// attracts nothing however quick it was.
     pub(super) fn refused(&self, retry_after: Option<Duration>) {
         self.seen().ewma.failed(retry_after);
     }

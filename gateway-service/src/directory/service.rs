@@ -1,7 +1,7 @@
 //! One service: its instances, and what guards all of them together.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
@@ -54,6 +54,7 @@ pub(crate) struct Service {
     /// Told of every instance that was not in the list before.
     arrival: Notify,
     chooser: Chooser,
+    ejecting: Mutex<()>,
 }
 
 /// An instance that was chosen for a request, which counts as under way at it.
@@ -69,6 +70,9 @@ pub(crate) enum Outcome {
     Answered(Duration),
     /// "Too many requests": it works, and wants fewer of them.
     Refused(Option<Duration>),
+    /// A fault of its own, which may be due to this request: it gets fewer of them, and is not left
+    /// alone for what one client can bring about.
+    Erred,
     /// It cannot work now, by its own word or silence.
     Failed(Fault, Option<Duration>),
 }
@@ -91,6 +95,7 @@ impl Service {
             members: ArcSwap::from_pointee(members),
             arrival: Notify::new(),
             chooser: Chooser::new(Dice::from_entropy()),
+            ejecting: Mutex::default(),
         }
     }
 
@@ -173,11 +178,18 @@ impl Service {
         let total = members.list.len();
         let panics = usable * 100 < total * self.policy.panic_percent as usize;
         let untried = |one: &Arc<Instance>| !tried.iter().any(|other| Arc::ptr_eq(one, other));
-        let eligible = members.list.iter().enumerate();
-        let candidates: Vec<Candidate> = eligible
-            .filter(|(_, one)| (panics || one.is_usable()) && untried(one))
-            .map(|(place, one)| one.candidate(place, self.policy.slow_start))
-            .collect();
+        let candidates_of = |admits: &dyn Fn(&Arc<Instance>) -> bool| -> Vec<Candidate> {
+            let eligible = members.list.iter().enumerate();
+            eligible
+                .filter(|(_, one)| admits(one))
+                .map(|(place, one)| one.candidate(place, self.policy.slow_start))
+                .collect()
+        };
+        let mut candidates = candidates_of(&|one| (panics || one.is_usable()) && untried(one));
+        if candidates.is_empty() && tried.is_empty() {
+            // Those that it was ejected beside have gone: one that failed is better than none.
+            candidates = candidates_of(&|one| one.is_willing());
+        }
         let chosen = self
             .chooser
             .choose(self.policy.balance, &candidates, &members.ring, key)?;
@@ -193,6 +205,7 @@ impl Service {
         match outcome {
             Outcome::Answered(took) => instance.answered(took),
             Outcome::Refused(retry_after) => instance.refused(retry_after),
+            Outcome::Erred => instance.refused(None),
             Outcome::Failed(fault, retry_after) => {
                 if instance.failed(fault, retry_after, &self.policy) {
                     self.eject(instance);
@@ -203,6 +216,8 @@ impl Service {
 
     /// Leaves an instance alone for a while, unless too many are, or nobody would be left.
     fn eject(&self, instance: &Arc<Instance>) {
+        // Two workers that counted at the same time could leave nobody.
+        let _one_at_a_time = self.ejecting.lock().unwrap_or_else(PoisonError::into_inner);
         let members = self.members();
         let ejected = members.list.iter().filter(|one| one.is_ejected()).count();
         let others = members
@@ -210,7 +225,10 @@ impl Service {
             .iter()
             .filter(|one| !Arc::ptr_eq(one, instance));
         let others = others.filter(|one| one.is_usable()).count();
-        if others == 0 || ejected >= self.policy.outlier.most_ejected(members.list.len()) {
+        if instance.is_ejected()
+            || others == 0
+            || ejected >= self.policy.outlier.most_ejected(members.list.len())
+        {
             return;
         }
         let length = instance.eject(&self.policy);
@@ -237,6 +255,8 @@ impl fmt::Display for Service {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
     use crate::balance::Balance;
     use crate::directory::policy::Policies;
@@ -320,6 +340,53 @@ mod tests {
         set_status(&two, 2, &[0]);
         two.settle(&two.instances()[1], REFUSED);
         assert_eq!(chosen(&two, 2), ["i1", "i1"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_ejected_instance_that_is_left_alone_is_asked_all_the_same() {
+        // The other one leaves.
+        let left = service(2, |_| {});
+        left.settle(&left.instances()[0], REFUSED);
+        assert_eq!(chosen(&left, 2), ["i1", "i1"]);
+        left.replace(&members(1), |_| "x".into());
+        assert!(left.instances()[0].is_ejected());
+        assert_eq!(chosen(&left, 2), ["i0", "i0"]);
+        // The other one is down by its check, or by its own word.
+        let down = service(2, |_| {});
+        down.settle(&down.instances()[0], REFUSED);
+        set_status(&down, 2, &[1]);
+        assert_eq!(chosen(&down, 2), ["i0", "i0"]);
+        set_status(&down, 2, &[]);
+        down.instances()[1].set_refuses_work(true);
+        assert_eq!(chosen(&down, 2), ["i0", "i0"]);
+        // What was tried is not tried again, and what cannot work is not asked.
+        assert!(down.select(None, &[down.instances()[1].clone()]).is_none());
+        set_status(&down, 2, &[0, 1]);
+        assert!(down.select(None, &[]).is_none());
+    }
+
+    #[test]
+    fn workers_that_eject_at_the_same_time_leave_one() {
+        let service = service(2, |_| {});
+        let instances = service.instances();
+        for round in 0..500 {
+            set_status(&service, 2, &[0, 1]);
+            set_status(&service, 2, &[]);
+            let ready = AtomicUsize::new(0);
+            std::thread::scope(|scope| {
+                for instance in &instances {
+                    scope.spawn(|| {
+                        ready.fetch_add(1, Ordering::SeqCst);
+                        while ready.load(Ordering::SeqCst) < 2 {
+                            std::thread::yield_now();
+                        }
+                        service.settle(instance, REFUSED);
+                    });
+                }
+            });
+            let ejected = instances.iter().filter(|one| one.is_ejected()).count();
+            assert_eq!(ejected, 1, "round {round}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

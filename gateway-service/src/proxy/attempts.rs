@@ -237,7 +237,7 @@ impl Attempts<'_> {
 }
 
 /// What the end of an attempt says about the instance; nothing when it was the client's doing.
-fn outcome_of(result: &Result<Exchange, SendError>, took: Duration) -> Option<Outcome> {
+pub(super) fn outcome_of(result: &Result<Exchange, SendError>, took: Duration) -> Option<Outcome> {
     Some(match result {
         Ok(exchange) => {
             let (status, headers) = (exchange.answer.status(), exchange.answer.headers());
@@ -245,6 +245,8 @@ fn outcome_of(result: &Result<Exchange, SendError>, took: Duration) -> Option<Ou
                 Outcome::Refused(retry_after(headers))
             } else if is_overwhelmed(status) {
                 Outcome::Failed(Fault::Failed, retry_after(headers))
+            } else if is_failure(status) {
+                Outcome::Erred
             } else {
                 Outcome::Answered(took)
             }

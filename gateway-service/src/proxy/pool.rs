@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actix_web::rt;
+use http::HeaderMap;
 use tokio::time::{Instant, timeout};
 
 use super::attempts::Held;
@@ -18,6 +19,10 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// Longest wait for a connection whose answer was read to be ready again.
 const SETTLE_TIMEOUT: Duration = Duration::from_millis(100);
 
+/// How much earlier than a service lets go of a connection it is not used any more: what is on its way
+/// when the service closes is lost (RFC 9112, section 9.3.1).
+const KEEP_ALIVE_MARGIN: Duration = Duration::from_millis(500);
+
 /// How long and how many connections are kept.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PoolParams {
@@ -28,7 +33,7 @@ pub(crate) struct PoolParams {
 
 struct Idle {
     connection: Connection,
-    since: Instant,
+    until: Instant,
 }
 
 /// Unused connections by the authority they lead to.
@@ -69,8 +74,9 @@ impl Pool {
         None
     }
 
-    fn put(&self, authority: &str, connection: Connection) {
-        if connection.age() >= self.params.max_age || self.params.max_idle == 0 {
+    fn put(&self, authority: &str, connection: Connection, idle_limit: Duration) {
+        let is_spent = connection.age() >= self.params.max_age || idle_limit.is_zero();
+        if is_spent || self.params.max_idle == 0 {
             return;
         }
         let mut idle = self.idle.borrow_mut();
@@ -83,15 +89,15 @@ impl Pool {
         if stack.len() >= self.params.max_idle {
             stack.remove(0);
         }
-        let since = Instant::now();
-        stack.push(Idle { connection, since });
+        let until = Instant::now() + idle_limit.min(self.params.idle_timeout);
+        stack.push(Idle { connection, until });
     }
 
     fn is_usable(&self, idle: &Idle) -> bool {
-        let (connection, params) = (&idle.connection, &self.params);
+        let connection = &idle.connection;
         connection.is_ready()
-            && idle.since.elapsed() < params.idle_timeout
-            && connection.age() < params.max_age
+            && Instant::now() < idle.until
+            && connection.age() < self.params.max_age
     }
 
     fn sweep(&self) {
@@ -109,8 +115,8 @@ pub(crate) struct Lease {
     authority: Box<str>,
     pool: Rc<Pool>,
     held: Option<Held>,
-    /// Whether it may carry another request.
-    reusable: bool,
+    /// How long it may wait for another request; zero: it carries no other.
+    idle_limit: Duration,
 }
 
 impl Lease {
@@ -120,13 +126,21 @@ impl Lease {
             authority,
             pool,
             held: None,
-            reusable: true,
+            idle_limit: Duration::MAX,
         }
+    }
+
+    /// Goes by what the answer says of the connection.
+    pub(super) fn heed(mut self, headers: &HeaderMap) -> Self {
+        if let Some(limit) = idle_limit_of(headers) {
+            self.idle_limit = limit;
+        }
+        self
     }
 
     /// Closes the connection after this answer.
     pub(super) const fn do_not_reuse(&mut self) {
-        self.reusable = false;
+        self.idle_limit = Duration::ZERO;
     }
 
     /// Keeps what the request holds at the service until this lease ends.
@@ -144,19 +158,56 @@ impl Lease {
     /// Gives the connection back after an answer that was read to its end.
     pub(crate) fn give_back(mut self) {
         self.held = None;
-        if !self.reusable {
+        if self.idle_limit.is_zero() {
             return;
         }
         if self.connection.is_ready() {
-            self.pool.put(&self.authority, self.connection);
+            let pool = self.pool;
+            pool.put(&self.authority, self.connection, self.idle_limit);
             return;
         }
         // Its driver has the answer's end still before it.
         rt::spawn(async move {
             let ready = timeout(SETTLE_TIMEOUT, self.connection.becomes_ready()).await;
             if ready == Ok(true) {
-                self.pool.put(&self.authority, self.connection);
+                let pool = self.pool;
+                pool.put(&self.authority, self.connection, self.idle_limit);
             }
         });
+    }
+}
+
+/// How long a service keeps the connection of this answer, by its `Keep-Alive: timeout=5, max=100`
+/// (seconds; RFC 2068, section 19.7.1), less a margin; `None` when it does not say.
+fn idle_limit_of(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("keep-alive")?.to_str().ok()?;
+    let mut parameters = text.split([',', ';']).filter_map(|one| one.split_once('='));
+    let timeout = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("timeout"));
+    let seconds = timeout?.1.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds).saturating_sub(KEEP_ALIVE_MARGIN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_says_how_long_it_keeps_a_connection() {
+        for (value, millis) in [
+            ("timeout=5", Some(4_500)),
+            ("timeout=2, max=100", Some(1_500)),
+            ("max=100, Timeout = 1", Some(500)),
+            ("timeout=0", Some(0)),
+            ("timeout=-1", None),
+            ("timeout", None),
+            ("max=100", None),
+            ("", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("keep-alive", value.parse().unwrap());
+            let expected = millis.map(Duration::from_millis);
+            assert_eq!(idle_limit_of(&headers), expected, "{value}");
+        }
+        assert_eq!(idle_limit_of(&HeaderMap::new()), None);
     }
 }

@@ -9,12 +9,12 @@ use http::HeaderValue;
 use resilience::breaker::Permit;
 use tokio::time::{Instant, timeout};
 
+use super::attempts::outcome_of;
 use super::download::Download;
 use super::headers::Outbound;
 use super::upload::RequestBody;
 use super::upstreams::{Exchange, SendError, Trial, Upstreams};
-use crate::balance::Fault;
-use crate::directory::{Outcome, Selection, Service};
+use crate::directory::{Selection, Service};
 
 /// Marks a copy: it is not copied again, here or behind the next gateway.
 pub(crate) const MIRROR_HEADER: &str = "x-maru-mirror";
@@ -69,19 +69,16 @@ impl Shadow {
         let started = Instant::now();
         let asked = timeout(wait, upstreams.send_once(instance, request)).await;
         let exchange = asked.unwrap_or(Err(SendError::TimedOut(wait)));
+        if let Some(outcome) = outcome_of(&exchange, started.elapsed()) {
+            service.settle(instance, outcome);
+        }
         let exchange = match exchange {
             Ok(exchange) => exchange,
-            Err(error) => {
-                let fault = match error {
-                    SendError::Unreachable(_) => Fault::Unreachable,
-                    _ => Fault::Failed,
-                };
-                service.settle(instance, Outcome::Failed(fault, None));
+            Err(_unanswered) => {
                 permit.failed();
                 return "failed";
             }
         };
-        service.settle(instance, Outcome::Answered(started.elapsed()));
         let is_good = !exchange.answer.status().is_server_error();
         match is_good {
             true => permit.succeeded(),

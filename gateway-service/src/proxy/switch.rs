@@ -6,12 +6,11 @@ use std::time::Duration;
 use actix_web::web::Payload;
 use http::{HeaderMap, StatusCode, header};
 
-use super::attempts::NoAnswer;
+use super::attempts::{NoAnswer, outcome_of};
 use super::headers::Outbound;
 use super::tunnel::Tunnel;
-use super::upstreams::{Exchange, SendError, Trial, Upstreams};
-use crate::balance::Fault;
-use crate::directory::{Outcome, Selection, Service};
+use super::upstreams::{Exchange, Trial, Upstreams};
+use crate::directory::{Selection, Service};
 
 /// A handshake with one instance of a service. It is not tried again: the client does that.
 pub(crate) struct Switch<'s> {
@@ -52,19 +51,17 @@ impl Switch<'_> {
             number: 1,
         };
         let started = std::time::Instant::now();
-        let mut exchange = match self.upstreams.upgrade(trial, self.header_timeout).await {
+        let answered = self.upstreams.upgrade(trial, self.header_timeout).await;
+        if let Some(outcome) = outcome_of(&answered, started.elapsed()) {
+            service.settle(&instance, outcome);
+        }
+        let mut exchange = match answered {
             Ok(exchange) => exchange,
             Err(error) => {
-                let fault = match error {
-                    SendError::Unreachable(_) => Fault::Unreachable,
-                    _ => Fault::Failed,
-                };
-                service.settle(&instance, Outcome::Failed(fault, None));
                 permit.failed();
                 return Err(error.into());
             }
         };
-        service.settle(&instance, Outcome::Answered(started.elapsed()));
         match exchange.answer.status().is_server_error() {
             true => permit.failed(),
             false => permit.succeeded(),

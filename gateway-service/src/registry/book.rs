@@ -5,6 +5,7 @@
 //! last change.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use common::time::Timestamp;
 use tokio::sync::{Mutex, watch};
 
 use super::entry::{Check, CheckKind, CheckStatus, Entry, Registration, output};
+use super::preservation::given_more_time;
 use super::store::{self, Change, ChangeKind};
 use crate::directory::{Address, AddressGuard, Directory, Member};
 
@@ -60,6 +62,7 @@ pub(crate) struct Registry {
     view: RwLock<Arc<View>>,
     changed: watch::Sender<u64>,
     refreshing: Mutex<()>,
+    preserving: AtomicBool,
 }
 
 impl Registry {
@@ -78,6 +81,7 @@ impl Registry {
             view: RwLock::default(),
             changed: watch::Sender::new(0),
             refreshing: Mutex::default(),
+            preserving: AtomicBool::new(false),
         };
         registry.refresh().await?;
         Ok(registry)
@@ -353,12 +357,17 @@ impl Registry {
 
     /// Removes instances whose lease has run out and turns checks critical that were not told in
     /// time. What ran out before `watching_since` plus its own period is left alone: while no gateway
-    /// was there to hear it, nobody could have renewed anything.
+    /// was there to hear it, nobody could have renewed anything. When nearly all leases of many are not
+    /// renewed, each is given its time once more.
     pub(super) async fn sweep(&self, watching_since: Timestamp) -> Result<(), StoreError> {
         let now = self.clock.now();
         let mut tx = self.db.glance().await?;
-        let due = store::due(&mut tx, now).await?;
+        let mut due = store::due(&mut tx, now).await?;
+        let leases = store::leases_if_due(&mut tx, now).await?;
         drop(tx);
+        let spared = given_more_time(&leases, now);
+        self.tell_of_preservation(!spared.is_empty());
+        due.retain(|instance| !spared.contains(instance));
         if due.is_empty() {
             return Ok(());
         }
@@ -369,6 +378,17 @@ impl Registry {
         }
         tx.commit().await?;
         self.refresh().await
+    }
+
+    fn tell_of_preservation(&self, preserving: bool) {
+        if preserving == self.preserving.swap(preserving, Ordering::Relaxed) {
+            return;
+        }
+        metrics::gauge!("gateway_registry_self_preservation").set(f64::from(u8::from(preserving)));
+        match preserving {
+            true => tracing::warn!("nearly all leases are not renewed, and are given more time"),
+            false => tracing::info!("leases end in their time again"),
+        }
     }
 
     async fn sweep_one(

@@ -12,7 +12,7 @@ use store::Leadership;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
-use super::book::Registry;
+use super::book::{Registry, View};
 use super::entry::{Check, CheckKind, CheckStatus};
 use crate::directory::Address;
 use crate::fetch::{FetchError, fetch};
@@ -135,6 +135,7 @@ async fn watch(
     (max_bytes, mut jitter): (usize, Jitter),
 ) {
     let (service, id, check_id) = &key;
+    let mut read_at = 0;
     let url = check.url.as_deref().unwrap_or_default();
     let Ok((address, path)) = Address::parse_with_path(url) else {
         return;
@@ -148,6 +149,15 @@ async fn watch(
     // The first questions of many checks that begin together are spread a little.
     sleep(jitter.up_to(check.period.min(Duration::from_millis(100)))).await;
     loop {
+        let view = registry.view();
+        if view.index != read_at {
+            read_at = view.index;
+            // An instance that was registered anew starts over there, and nothing would ever be
+            // written if what was found before it were still believed here.
+            if let Some(status) = standing(&view, &key) {
+                verdict.agree_with(status);
+            }
+        }
         let started = Instant::now();
         let wait = check.timeout.unwrap_or(DEFAULT_TIMEOUT);
         let (status, text) = ask(&address, &path, wait, max_bytes).await;
@@ -165,6 +175,14 @@ async fn watch(
         let pause = check.period * 9 / 10 + jitter.up_to(check.period / 5);
         sleep(pause.saturating_sub(started.elapsed())).await;
     }
+}
+
+/// What the registry says of a check.
+fn standing(view: &View, (service, id, check_id): &Key) -> Option<ServiceStatus> {
+    let mut entries = view.of(service);
+    let entry = entries.find(|entry| entry.instance_id == *id)?;
+    let check = entry.checks.iter().find(|check| check.id == *check_id)?;
+    Some(status_of(check.status))
 }
 
 /// Asks once. 2xx is good, 429 is good with a reservation, as Consul has it.

@@ -8,6 +8,7 @@ use common::time::Timestamp;
 use serde_json::Value;
 
 use super::entry::{Check, CheckKind, CheckStatus, Entry, Registration};
+use super::preservation::Lease;
 use crate::status::ServiceStatus;
 
 /// Changes that are kept for those who come back to watch.
@@ -360,6 +361,24 @@ pub(super) async fn due(tx: &mut Tx, now: Timestamp) -> Result<Vec<(String, Stri
                 AND remove_after_ms IS NOT NULL)",
         now
     )
+}
+
+/// All leases if one of them has run out by `now`; else none.
+pub(super) async fn leases_if_due(tx: &mut Tx, now: Timestamp) -> Result<Vec<Lease>, StoreError> {
+    let rows: Vec<(String, String, Timestamp, i64)> = fetch_all!(
+        tx,
+        (String, String, Timestamp, i64),
+        "SELECT service, instance_id, expires_at, period_ms FROM registry_checks
+         WHERE kind = 'lease' AND expires_at IS NOT NULL AND EXISTS (
+             SELECT 1 FROM registry_checks WHERE kind = 'lease' AND expires_at <= $1)",
+        now
+    )?;
+    let lease = |(service, id, expires_at, period_ms)| Lease {
+        instance: (service, id),
+        expires_at,
+        length: duration(period_ms),
+    };
+    Ok(rows.into_iter().map(lease).collect())
 }
 
 /// Since when each critical check of an instance is so.

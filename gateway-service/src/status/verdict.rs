@@ -66,6 +66,14 @@ impl Verdict {
         self.against = 0;
     }
 
+    /// Takes over what somebody else has said meanwhile. A forgotten status stays so: the next answer
+    /// decides alone.
+    pub(crate) fn agree_with(&mut self, status: ServiceStatus) {
+        if self.status != ServiceStatus::Unknown && self.status != status {
+            *self = Self::from(status, self.params);
+        }
+    }
+
     pub(crate) const fn status(&self) -> ServiceStatus {
         self.status
     }
@@ -115,6 +123,23 @@ mod tests {
             assert_eq!(verdict.observe(good), turned);
             assert_eq!(verdict.status(), expected);
         }
+    }
+
+    #[test]
+    fn what_others_say_is_taken_over_and_counted_from_anew() {
+        use ServiceStatus::{Healthy, Unhealthy, Unknown};
+        let params = VerdictParams { rise: 2, fall: 2 };
+        let mut verdict = Verdict::from(Healthy, params);
+        assert!(!verdict.observe(false));
+        verdict.agree_with(Healthy);
+        assert!(verdict.observe(false), "nothing new was said");
+        verdict.agree_with(Healthy);
+        assert!(!verdict.observe(false));
+        verdict.agree_with(Unknown);
+        assert!(verdict.observe(true));
+        verdict.forget();
+        verdict.agree_with(Unhealthy);
+        assert_eq!(verdict.status(), Unknown);
     }
 
     #[test]

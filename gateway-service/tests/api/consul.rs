@@ -124,6 +124,37 @@ async fn an_http_check_is_made_and_a_hopeless_instance_removed() {
     .await;
 }
 
+/// A check that asks the same as before goes on, but what it found was forgotten by the registry.
+#[tokio::test]
+async fn a_checked_instance_that_registers_anew_is_found_well_again() {
+    let mut registrar = Registrar::start().await;
+    // It does not make the checks, and so its changes are seen there a moment later, all at once.
+    let replica = registrar.replica().await;
+    let (before, after, health) = (echo().await, echo().await, echo().await);
+    let check = json!({"HTTP": format!("{}/health", health.url()), "Interval": "100ms"});
+    let well = || async { registrar.get("/proxy/web/").await.status == 200 };
+    let body = service(&before, check.clone());
+    ask(&registrar, "PUT", REGISTER, Some(body))
+        .await
+        .expect(200);
+    testkit::wait_until("the check to pass", well).await;
+    let moved = service(&after, check);
+    ask(&registrar, "PUT", REGISTER, Some(moved.clone()))
+        .await
+        .expect(200);
+    testkit::wait_until("the moved instance to pass", well).await;
+    assert!(!after.seen().is_empty());
+    let _checks = std::mem::replace(&mut registrar.gateway, replica);
+    let well = || async { registrar.get("/proxy/web/").await.status == 200 };
+    testkit::wait_until("the replica to follow", well).await;
+    let leave = "/v1/agent/service/deregister/web1";
+    ask(&registrar, "PUT", leave, None).await.expect(200);
+    ask(&registrar, "PUT", REGISTER, Some(moved))
+        .await
+        .expect(200);
+    testkit::wait_until("the new instance to pass", well).await;
+}
+
 #[tokio::test]
 async fn lists_are_as_consul_s() {
     let registrar = Registrar::start().await;

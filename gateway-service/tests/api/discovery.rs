@@ -162,6 +162,43 @@ async fn heartbeats_keep_an_instance_and_silence_removes_it_soon_after_its_lease
         .problem(404, "not_found");
 }
 
+/// What lies between them and the gateway has failed more likely than all of them at once.
+#[tokio::test]
+async fn many_that_fall_silent_together_are_given_their_time_once_more() {
+    let registrar = Registrar::start().await;
+    let count = || async {
+        let list = value(&registrar.call("GET", SERVICES, None).await.expect(200));
+        let services = list["items"].as_array().unwrap().iter();
+        let instances = services.map(|one| one["instances"].as_array().unwrap().len());
+        instances.sum::<usize>()
+    };
+    let register = async |number: usize, ttl_ms: u64| {
+        let body = json!({
+            "service_name": "web", "base_url": "http://127.0.0.1:8080", "ttl_ms": ttl_ms,
+            "instance_id": number.to_string()
+        });
+        registrar
+            .call("POST", SERVICES, Some(body))
+            .await
+            .expect(201)
+    };
+    for number in 0..9 {
+        register(number, 1_000).await;
+    }
+    let silent_since = Instant::now();
+    wait_until("nine to be gone", || async { count().await == 0 }).await;
+    let gone_after = silent_since.elapsed();
+    assert!(gone_after < Duration::from_secs(2), "few: {gone_after:?}");
+    let started = Instant::now();
+    for number in 0..10 {
+        register(number, 2_000).await;
+    }
+    wait_until("one of ten to be gone", || async { count().await < 10 }).await;
+    let gone_after = started.elapsed();
+    assert!(gone_after >= Duration::from_secs(4), "many: {gone_after:?}");
+    wait_until("all to be gone", || async { count().await == 0 }).await;
+}
+
 #[tokio::test]
 async fn what_is_registered_survives_a_restart() {
     let registrar = Registrar::start().await;

@@ -49,6 +49,28 @@ async fn an_old_connection_is_not_used_again() {
     assert_eq!(connections, [1, 2]);
 }
 
+/// It closes them then, and what is on its way is lost.
+#[tokio::test]
+async fn a_connection_is_kept_no_longer_than_its_service_says() {
+    let ok = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n";
+    for (value, expected) in [("timeout=0", [1, 2, 3]), ("timeout=60, max=9", [1, 1, 1])] {
+        let head = format!("{ok}Keep-Alive: {value}\r\n\r\n");
+        let upstream = Upstream::start(move |_| Reply::text(&head)).await;
+        let gateway = Gateway::before(&upstream).await;
+        for _ in 0..3 {
+            gateway.ask(POST).await.expect(200);
+        }
+        let connections: Vec<usize> = upstream.seen().iter().map(|seen| seen.connection).collect();
+        assert_eq!(connections, expected, "{value}");
+    }
+    let head = format!("{ok}keep-alive: timeout=1\r\n\r\n");
+    let upstream = Upstream::start(move |_| Reply::text(&head)).await;
+    let settings = [("GATEWAY__UPSTREAM__IDLE_CONNECTION_MS", "60000")];
+    let gateway = Gateway::with(&upstream.url(), &settings).await;
+    gateway.ask(GET).await.expect(200);
+    testkit::wait_until("the gateway to let go", || async { upstream.closed() == 1 }).await;
+}
+
 /// The service closes a kept connection just as the next request is on its way.
 #[tokio::test]
 async fn a_kept_connection_that_dies_costs_an_idempotent_request_nothing() {
