@@ -15,6 +15,7 @@ use futures_util::Stream;
 
 use crate::cache::Tee;
 use crate::edge::compress::Compressed;
+use crate::edge::streams::OpenStream;
 use crate::edge::taking::Watched;
 use crate::edge::turns::Turn;
 use crate::proxy::{Download, Truncated, Tunnel, Upload};
@@ -138,6 +139,7 @@ pub(crate) struct Unread {
     /// What follows a handshake that was refused.
     _stream: Option<Payload>,
     _turn: Option<Turn>,
+    _place: Option<OpenStream>,
 }
 
 impl Unread {
@@ -145,11 +147,13 @@ impl Unread {
         upload: Option<Rc<Upload>>,
         stream: Option<Payload>,
         turn: Option<Turn>,
+        place: Option<OpenStream>,
     ) -> Self {
         Self {
             _upload: upload,
             _stream: stream,
             _turn: turn,
+            _place: place,
         }
     }
 }

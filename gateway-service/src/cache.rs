@@ -12,6 +12,8 @@ mod stored;
 mod tee;
 
 pub(crate) use asked::{Asked, Bypass, Source, key_of};
+pub(crate) use control::Directives;
+pub(crate) use rules::varies;
 pub(crate) use shelf::{Shelf, Ticket, Turn};
 pub(crate) use stored::{Moments, Stored, StoredHead};
 pub(crate) use tee::{Keeper, Tee};

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use actix_web::http::header::{HeaderName, HeaderValue};
@@ -21,7 +22,7 @@ use resilience::deadline::{DEADLINE_HEADER, Deadline, GRPC_TIMEOUT_HEADER};
 use resilience::{Breaker, Bulkhead};
 use routing::{RewriteError, Route};
 
-use crate::answer::{AnswerBody, Content, Draft, Unread, set};
+use crate::answer::{AnswerBody, Content, Draft, Unread, close_after, set};
 use crate::balance::{Balance, hash};
 use crate::cache::Shelf;
 use crate::directory::{Directory, Fallback, Policy, Service};
@@ -34,9 +35,10 @@ use crate::edge::peers::{Forwarded, TrustedPeers};
 use crate::edge::screen::{
     Screened, asks_for_websocket, bad_path, check_target, refused_method, screen,
 };
+use crate::edge::streams::Streams;
 use crate::edge::taking;
 use crate::edge::turns::Turn;
-use crate::fallback::{AnswerCache, fixed};
+use crate::fallback::{AnswerCache, Key, fixed};
 use crate::local::{Local, LocalState};
 use crate::proxy::{
     Attempts, NoAnswer, Origin, Outbound, Pace, SendError, Switch, Switched, Upload, Upstreams,
@@ -45,6 +47,7 @@ use crate::proxy::{
 use crate::record::Record;
 use crate::refusal::{
     NoDraft, RETRY_AFTER, Refusal, bad_gateway, not_forwardable, refusal_of, too_large,
+    too_many_streams,
 };
 use crate::registry::{Discovery, label_of as discovery_label};
 use crate::routing::{Live, Place, Snapshot};
@@ -107,11 +110,15 @@ pub(crate) async fn handle(
     let turn = Turn::of(&request);
     let context = RequestContext::from_headers(request.headers());
     let mut record = Record::start(request.method(), context.request_id.clone());
+    let Ok(place) = Streams::of(&request).map(Streams::open).transpose() else {
+        let unread = Unread::new(None, None, turn, None);
+        return AnswerBody::attach(too_many_streams(), record, unread);
+    };
     let Some(worker) = request.app_data::<Rc<Worker>>() else {
         // The server registers it for every worker.
         let draft =
             HttpResponse::with_body(StatusCode::INTERNAL_SERVER_ERROR, Content::Announced(0));
-        return AnswerBody::attach(draft, record, Unread::new(None, None, turn));
+        return AnswerBody::attach(draft, record, Unread::new(None, None, turn, place));
     };
     let snapshot = worker.gateway.routes.current();
     let mut ending = Ending {
@@ -145,9 +152,17 @@ pub(crate) async fn handle(
         draft.headers_mut().insert(name, value);
     }
     ending.finish(&request, &mut draft);
+    if worker.gateway.local.stopping.load(Ordering::Relaxed) {
+        // Another process or instance gets the next one.
+        close_after(&mut draft);
+    }
     Turn::finish(turn.as_ref(), &request, &mut draft);
     let draft = taking::watch(&request, draft, worker.gateway.limits.take_timeout);
-    AnswerBody::attach(draft, record, Unread::new(upload, stream.take(), turn))
+    AnswerBody::attach(
+        draft,
+        record,
+        Unread::new(upload, stream.take(), turn, place),
+    )
 }
 
 /// One request.
@@ -173,9 +188,7 @@ impl Call<'_> {
             });
         }
         if request.method() == Method::OPTIONS && request.uri().path() == "*" {
-            let mut draft = HttpResponse::with_body(StatusCode::NO_CONTENT, Content::Empty);
-            set(&mut draft, "allow", OFFERED_METHODS);
-            return Ok(draft);
+            return Ok(offered_methods());
         }
         let screened = screen(request, gateway.via.name()).map_err(Refusal::closing)?;
         let place = self.snapshot.find(request, &screened);
@@ -201,6 +214,10 @@ impl Call<'_> {
                 .answer(request, path, self.upload.as_ref());
             return Box::pin(answered).await;
         }
+        if screened.max_forwards == Some(0) {
+            // RFC 9110, section 7.6.2: this one is meant, and nobody behind it.
+            return Ok(offered_methods());
+        }
         // Held while the answer is awaited: what is beyond it would only wait in memory.
         let overloaded = |_full| ApiError::unavailable("overloaded", RETRY_AFTER);
         let _load = gateway.load.acquire().await.map_err(overloaded)?;
@@ -213,6 +230,7 @@ impl Call<'_> {
                 place: None,
                 caller: Caller::Unknown,
                 header_timeout: gateway.limits.proxy_header_timeout,
+                deadline: deadline_of(request),
             };
             return Box::pin(self.forward(&target, &screened, record)).await;
         }
@@ -244,6 +262,7 @@ impl Call<'_> {
         ending: &mut Ending,
     ) -> Result<Target<'p>, Refusal> {
         let (gateway, route) = (&self.worker.gateway, place.route);
+        let deadline = deadline_of(self.request);
         let backend = route.next_backend();
         record.set_route(Arc::clone(&route.name), place.service_label(backend));
         let gate = Gate {
@@ -280,6 +299,7 @@ impl Call<'_> {
             place: Some(place),
             caller,
             header_timeout: header_timeout.unwrap_or(gateway.limits.header_timeout),
+            deadline,
         })
     }
 
@@ -443,7 +463,7 @@ impl Call<'_> {
             outbound,
             upload: self.upload.as_ref(),
             header_timeout: target.header_timeout,
-            deadline: deadline_of(self.request),
+            deadline: target.deadline,
             key: hash_key(self.request, &service.policy),
             breaker: target.breaker(service),
             retries: target.route().and_then(|route| route.retries.as_ref()),
@@ -456,12 +476,18 @@ impl Call<'_> {
         let upload = self.upload.as_ref();
         let draft = relay(exchange, self.request, upload, &gateway.via, idle_timeout)?;
         match target.fallback() {
-            Some(Fallback::Cached { .. }) => Ok(gateway
-                .answers
-                .keep(service.name(), self.request, draft)
-                .await?),
+            Some(Fallback::Cached { .. }) => match self.kept_as(target, outbound) {
+                Some(key) => Ok(gateway.answers.keep(key, draft).await?),
+                None => Ok(draft),
+            },
             _ => Ok(draft),
         }
+    }
+
+    /// Under which the last good answer is kept; `None` for a request that is no plain GET.
+    fn kept_as(&self, target: &Target<'_>, outbound: &Outbound<'_>) -> Option<Key> {
+        let asked = self.asked(target, outbound.screened(), outbound.forwarded());
+        asked.ok().and_then(Key::of)
     }
 
     /// What is answered in place of a service that cannot be asked, if anything is.
@@ -485,11 +511,8 @@ impl Call<'_> {
                 body,
             } => Some(fixed(*status, media_type, body.clone())),
             Fallback::Cached { max_age } => {
-                let name = target.service.name();
-                self.worker
-                    .gateway
-                    .answers
-                    .find(name, self.request, *max_age)
+                let key = self.kept_as(target, outbound)?;
+                self.worker.gateway.answers.find(&key, *max_age)
             }
             Fallback::Service(name) => {
                 let whole = self
@@ -497,7 +520,8 @@ impl Call<'_> {
                     .as_ref()
                     .is_none_or(|upload| upload.is_replayable());
                 let other = target.named(name, &self.worker.gateway.directory);
-                let other = other.filter(|_| whole)?;
+                // What must not arrive twice is never sent twice, nor to two services.
+                let other = other.filter(|_| whole && outbound.may_go_elsewhere())?;
                 // Its own fallback is not asked: two that name each other would never end.
                 self.ask(&other, target, outbound, record).await.ok()
             }
@@ -519,6 +543,8 @@ struct Target<'p> {
     place: Option<Place<'p>>,
     caller: Caller,
     header_timeout: Duration,
+    /// Until when the client waits, whoever is asked.
+    deadline: Option<Deadline>,
 }
 
 impl<'p> Target<'p> {
@@ -543,6 +569,13 @@ impl<'p> Target<'p> {
         let named = self.place.and_then(|place| place.named(name, directory));
         named.or_else(|| directory.find(name))
     }
+}
+
+/// The answer to an OPTIONS for the gateway itself.
+fn offered_methods() -> Draft {
+    let mut draft = HttpResponse::with_body(StatusCode::NO_CONTENT, Content::Empty);
+    set(&mut draft, "allow", OFFERED_METHODS);
+    draft
 }
 
 /// The service and path that a path below `/proxy` stands for.

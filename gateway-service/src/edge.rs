@@ -11,5 +11,6 @@ pub(crate) mod host;
 pub(crate) mod limit;
 pub(crate) mod peers;
 pub(crate) mod screen;
+pub(crate) mod streams;
 pub(crate) mod taking;
 pub(crate) mod turns;

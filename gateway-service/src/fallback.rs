@@ -2,24 +2,35 @@
 
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use actix_web::http::header::HeaderMap;
-use actix_web::http::{Method, StatusCode, header};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::HttpResponse;
+use actix_web::http::header::{HeaderMap, HeaderName};
+use actix_web::http::{StatusCode, header};
 use bytes::{Bytes, BytesMut};
 use http::HeaderValue;
 use tokio::time::Instant;
 
 use crate::answer::{Content, Draft, set};
-use crate::balance::hash;
+use crate::cache::{Asked, Directives, Source, varies};
+use crate::edge::auth::{API_KEY_HEADER, sha256};
 use crate::proxy::Truncated;
 
 /// Largest answer that is kept, in bytes.
 const MAX_BODY_BYTES: u64 = 64 * 1024;
 /// Most answers that are kept.
 const MAX_ANSWERS: usize = 256;
+
+/// The headers that tell callers apart. An answer that differs by others is not kept.
+const ASKER: [HeaderName; 6] = [
+    header::AUTHORIZATION,
+    header::COOKIE,
+    HeaderName::from_static(API_KEY_HEADER),
+    header::ACCEPT,
+    header::ACCEPT_ENCODING,
+    header::ACCEPT_LANGUAGE,
+];
 
 /// An answer from the settings.
 pub(crate) fn fixed(status: http::StatusCode, media_type: &HeaderValue, body: Bytes) -> Draft {
@@ -50,45 +61,43 @@ pub(crate) struct AnswerCache(Mutex<HashMap<Key, Kept>>);
 
 /// What an answer belongs to: one caller's answer is never given to another.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Key {
-    service: String,
-    target: String,
+pub(crate) struct Key {
+    /// Scheme, host and target.
+    uri: Arc<str>,
+    source: Source,
     /// Of the headers that answers depend on.
-    asker: Vec<u64>,
+    asker: [u8; 32],
+    /// Whether the caller says who asks.
+    is_personal: bool,
 }
 
 impl Key {
-    fn of(service: &str, request: &HttpRequest) -> Self {
-        let names = [
-            "authorization",
-            "cookie",
-            "x-api-key",
-            "accept",
-            "accept-language",
-        ];
-        let asker = names.iter().map(|name| {
-            let values = request.headers().get_all(*name);
-            let joined: Vec<&[u8]> = values.map(|value| value.as_bytes()).collect();
-            hash(&joined.join(&b'\n'))
-        });
-        Self {
-            service: service.to_owned(),
-            target: request.uri().to_string(),
-            asker: asker.collect(),
+    /// `None` for a HEAD, whose answer has nothing to give.
+    pub(crate) fn of(asked: Asked<'_>) -> Option<Self> {
+        if asked.is_head {
+            return None;
         }
+        let mut values = Vec::new();
+        for name in &ASKER {
+            let value = asked.value(name);
+            // With its length: the end of one value is not the beginning of the next.
+            values.extend_from_slice(&value.len().to_le_bytes());
+            values.extend_from_slice(&value);
+        }
+        Some(Self {
+            uri: asked.key,
+            source: asked.source,
+            asker: sha256(&values),
+            is_personal: asked.is_personal,
+        })
     }
 }
 
 impl AnswerCache {
     /// Keeps a good answer that is small enough and meant for more than one reading; the draft
     /// comes back with its whole body.
-    pub(crate) async fn keep(
-        &self,
-        service: &str,
-        request: &HttpRequest,
-        draft: Draft,
-    ) -> Result<Draft, Truncated> {
-        if request.method() != Method::GET || !is_keepable(&draft) {
+    pub(crate) async fn keep(&self, key: Key, draft: Draft) -> Result<Draft, Truncated> {
+        if !is_keepable(&key, &draft) {
             return Ok(draft);
         }
         let (head, mut content) = draft.into_parts();
@@ -105,7 +114,6 @@ impl AnswerCache {
             body: body.clone(),
         };
         let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = Key::of(service, request);
         if answers.len() >= MAX_ANSWERS && !answers.contains_key(&key) {
             let oldest = answers.iter().min_by_key(|(_, kept)| kept.at);
             if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
@@ -116,18 +124,10 @@ impl AnswerCache {
         Ok(head.set_body(Content::Bytes(body)))
     }
 
-    /// The last good answer to this request, if it is not older than `max_age`.
-    pub(crate) fn find(
-        &self,
-        service: &str,
-        request: &HttpRequest,
-        max_age: Duration,
-    ) -> Option<Draft> {
-        if request.method() != Method::GET {
-            return None;
-        }
+    /// The last good answer to such a request, if it is not older than `max_age`.
+    pub(crate) fn find(&self, key: &Key, max_age: Duration) -> Option<Draft> {
         let answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = answers.get(&Key::of(service, request))?;
+        let kept = answers.get(key)?;
         let age = kept.at.elapsed();
         if age > max_age {
             return None;
@@ -141,22 +141,20 @@ impl AnswerCache {
     }
 }
 
-fn is_keepable(draft: &Draft) -> bool {
+fn is_keepable(key: &Key, draft: &Draft) -> bool {
     let headers = draft.headers();
-    let forbidden = headers
-        .get(header::CACHE_CONTROL)
-        .and_then(|value| value.to_str().ok());
-    let forbidden = forbidden.is_some_and(|text| text.contains("no-store"));
-    let varies = headers
-        .get(header::VARY)
-        .is_some_and(|value| value.as_bytes() == b"*");
     let length = match draft.body() {
         Content::Download(download) => download.length(),
         _ => None,
     };
-    draft.status() == StatusCode::OK
-        && !forbidden
-        && !varies
-        && !headers.contains_key(header::SET_COOKIE)
-        && length.is_some_and(|length| length <= MAX_BODY_BYTES)
+    if draft.status() != StatusCode::OK
+        || headers.contains_key(header::SET_COOKIE)
+        || length.is_none_or(|length| length > MAX_BODY_BYTES)
+    {
+        return false;
+    }
+    let said = Directives::of(headers);
+    let is_for_another = said.private && !key.is_personal;
+    let told_apart = varies(headers).is_some_and(|names| names.iter().all(|it| ASKER.contains(it)));
+    !said.no_store && !is_for_another && told_apart
 }

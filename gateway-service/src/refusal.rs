@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use common::error::ApiError;
 
-use crate::answer::{Draft, close_after, problem, proxy_status, set};
+use crate::answer::{Content, Draft, close_after, problem, proxy_status, set};
 use crate::directory::Service;
 use crate::edge::screen::{WEBSOCKET_VERSION, WEBSOCKET_VERSION_CODE};
 use crate::proxy::{BadAnswer, NoAnswer, NotForwardable, SendError, Truncated, UploadFault};
@@ -89,6 +90,20 @@ pub(crate) enum NoDraft {
 pub(crate) fn not_forwardable(fault: NotForwardable) -> Refusal {
     let detail = "The request cannot be passed on as it is.";
     Refusal::closing(ApiError::malformed("not_forwardable", detail).with_cause(fault))
+}
+
+/// 503 for a stream beyond what its connection may have. It has no body, which would have to wait for a
+/// client that takes nothing.
+pub(crate) fn too_many_streams() -> Draft {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let mut draft = HttpResponse::with_body(status, Content::Empty);
+    set(&mut draft, "retry-after", "1");
+    set(
+        &mut draft,
+        "proxy-status",
+        "maru; error=connection_limit_reached",
+    );
+    draft
 }
 
 /// 413.

@@ -2,6 +2,8 @@
 //! others, and every byte of a path.
 
 mod crowd;
+mod goaway;
+mod ports;
 mod preface;
 mod resting;
 
@@ -27,6 +29,7 @@ use common::settings::ServerSettings;
 use common::shutdown::Shutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::sleep;
 
 use crate::dispatch::{Gateway, Worker, handle};
 use crate::edge::host::OpenedFor;
@@ -36,7 +39,8 @@ use crate::proxy::Upstreams;
 use crate::settings::{LimitSettings, UpstreamSettings, millis};
 use crate::tls::{self, Certificates};
 use crowd::Crowd;
-use resting::{Accepted, Lent, Named, Patience, resting};
+use ports::Ports;
+use resting::{Accepted, Lent, NEWCOMER, Named, Patience, resting};
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 2048;
@@ -52,6 +56,8 @@ pub(crate) struct RunningServer {
     handle: ServerHandle,
     task: tokio::task::JoinHandle<io::Result<()>>,
     stopping: Arc<AtomicBool>,
+    pause: Duration,
+    ports: Ports,
 }
 
 /// How to serve.
@@ -64,6 +70,10 @@ pub(crate) struct ServerParts {
     pub(crate) secure: Option<tls::Listener>,
     /// Whether HTTP/2 is spoken without TLS too.
     pub(crate) h2c: bool,
+    /// Whether other processes may listen on the same ports.
+    pub(crate) reuse_port: bool,
+    /// How long everybody is still served after the signal to stop.
+    pub(crate) pause: Duration,
 }
 
 /// Starts serving.
@@ -79,6 +89,8 @@ pub(crate) fn start(parts: ServerParts) -> io::Result<RunningServer> {
         stopping,
         secure,
         h2c,
+        reuse_port,
+        pause,
     } = parts;
     let listening = Listening {
         upstream,
@@ -93,7 +105,9 @@ pub(crate) fn start(parts: ServerParts) -> io::Result<RunningServer> {
         .disable_signals();
     let signal = builder.graceful_shutdown_signal();
     let mut address = None;
-    for listener in listen(&settings.host, settings.port)? {
+    let listeners = listen((&settings.host, settings.port), reuse_port)?;
+    let mut ports = Ports::of(&listeners)?;
+    for listener in listeners {
         address = address.or(listener.local_addr().ok());
         let (listening, signal) = (listening.clone(), signal.clone());
         builder = builder.listen("http", listener, move || plain(&listening, &signal))?;
@@ -101,7 +115,9 @@ pub(crate) fn start(parts: ServerParts) -> io::Result<RunningServer> {
     let address = address.ok_or_else(|| io::Error::other("the server has no address"))?;
     let mut secure_address = None;
     if let Some(secure) = secure {
-        for listener in listen(&settings.host, secure.port)? {
+        let listeners = listen((&settings.host, secure.port), reuse_port)?;
+        ports.extend(Ports::of(&listeners)?);
+        for listener in listeners {
             secure_address = secure_address.or(listener.local_addr().ok());
             let (listening, signal, secure) = (listening.clone(), signal.clone(), secure.clone());
             builder = builder.listen("https", listener, move || {
@@ -116,6 +132,8 @@ pub(crate) fn start(parts: ServerParts) -> io::Result<RunningServer> {
         handle: server.handle(),
         task: tokio::spawn(server),
         stopping,
+        pause,
+        ports,
     })
 }
 
@@ -129,7 +147,7 @@ struct Listening {
 }
 
 /// Listeners at every address of a host.
-fn listen(host: &str, port: u16) -> io::Result<Vec<std::net::TcpListener>> {
+fn listen((host, port): (&str, u16), reuse_port: bool) -> io::Result<Vec<std::net::TcpListener>> {
     let told = |error: io::Error| io::Error::new(error.kind(), format!("{host}:{port}: {error}"));
     let name = host.trim_start_matches('[').trim_end_matches(']');
     let addresses = (name, port).to_socket_addrs().map_err(told)?;
@@ -139,6 +157,9 @@ fn listen(host: &str, port: u16) -> io::Result<Vec<std::net::TcpListener>> {
             SocketAddr::V6(_) => TcpSocket::new_v6(),
         }?;
         socket.set_reuseaddr(true)?;
+        if reuse_port {
+            share_port(&socket)?;
+        }
         socket.bind(address)?;
         socket.listen(BACKLOG)?.into_std()
     });
@@ -147,6 +168,18 @@ fn listen(host: &str, port: u16) -> io::Result<Vec<std::net::TcpListener>> {
         Some(error) if good.is_empty() => Err(told(error)),
         _ => Ok(good.into_iter().flatten().collect()),
     }
+}
+
+/// Lets other processes of the same user listen on the same port, if they want that too.
+#[cfg(unix)]
+fn share_port(socket: &TcpSocket) -> io::Result<()> {
+    socket.set_reuseport(true)
+}
+
+#[cfg(not(unix))]
+fn share_port(_socket: &TcpSocket) -> io::Result<()> {
+    let message = "listen.reuse_port is not known on this system";
+    Err(io::Error::new(io::ErrorKind::Unsupported, message))
 }
 
 /// What serves connections without TLS: HTTP/1, one request at a time, and HTTP/2 if that is enabled.
@@ -158,16 +191,24 @@ fn plain(
     let wait = listening
         .h2c
         .then(|| millis(listening.limits.head_timeout_ms));
-    let accept = fn_service(move |stream: TcpStream| async move {
-        let peer = set_up_client(&stream);
-        let begins_with_preface = match wait {
-            None => false,
-            Some(wait) => preface::follows(&stream, wait).await?,
-        };
-        Ok(match begins_with_preface {
-            true => (stream, Protocol::Http2, peer),
-            false => (stream, Protocol::Http1, peer),
-        })
+    let stopping = signal.clone();
+    let accept = fn_service(move |stream: TcpStream| {
+        let stopping = stopping.clone();
+        async move {
+            let peer = set_up_client(&stream);
+            let begins_with_preface = match wait {
+                None => false,
+                Some(wait) => tokio::select! {
+                    found = preface::follows(&stream, wait) => found?,
+                    // Whoever speaks HTTP/1 goes on to look for the stop.
+                    () = stopping.notified() => false,
+                },
+            };
+            Ok(match begins_with_preface {
+                true => (stream, Protocol::Http2, peer),
+                false => (stream, Protocol::Http1, peer),
+            })
+        }
     });
     accept.and_then(http(listening, signal, None))
 }
@@ -228,9 +269,20 @@ fn http<T: AsyncRead + AsyncWrite + Named + Unpin + 'static>(
         first: millis(limits.head_timeout_ms),
         next: Duration::from_secs(limits.keep_alive_seconds),
         taking: millis(limits.take_timeout_ms),
+        max_streams: limits.max_streams_per_connection,
+    };
+    let told = stopping.clone();
+    let later = move || {
+        let stopped = told();
+        async move {
+            stopped.await;
+            Box::pin(sleep(NEWCOMER)).await;
+        }
     };
     let http = HttpService::build()
-        .graceful_shutdown_signal(stopping.clone())
+        // It throws away what it has not begun to read by then. The connections of others end before:
+        // answers say so, and who rests is not here.
+        .graceful_shutdown_signal(later)
         .keep_alive(Duration::from_secs(limits.keep_alive_seconds))
         .client_request_timeout(millis(limits.head_timeout_ms))
         .client_disconnect_timeout(LINGER_TIMEOUT)
@@ -238,6 +290,9 @@ fn http<T: AsyncRead + AsyncWrite + Named + Unpin + 'static>(
         .h1_allow_half_closed(false)
         .on_connect_ext(move |stream: &Turns<Lent<T>>, connection| {
             stream.begin(connection);
+            if let Some(streams) = stream.get_ref().streams() {
+                connection.insert(Rc::clone(streams));
+            }
             let name = stream.get_ref().server_name();
             if let (Some(name), Some(certificates)) = (name, &certificates) {
                 let certificates = Arc::clone(certificates);
@@ -259,12 +314,24 @@ impl RunningServer {
         self.secure_address
     }
 
-    /// Serves until `shutdown`, then accepts nothing more and lets requests under way finish.
-    pub(crate) async fn run_until(mut self, shutdown: &Shutdown) -> io::Result<()> {
+    /// Serves until the pause after `asked` is over, then gives the signal `begun`, accepts nothing more and
+    /// lets requests under way finish. In the pause nobody is refused: who looks at `/ready` sends nothing
+    /// more, and answers end their connections.
+    pub(crate) async fn run_until(mut self, asked: &Shutdown, begun: &Shutdown) -> io::Result<()> {
+        let (stopping, pause) = (Arc::clone(&self.stopping), self.pause);
+        let over = async {
+            asked.triggered().await;
+            stopping.store(true, Ordering::Relaxed);
+            if !pause.is_zero() {
+                tracing::info!(stop.pause_ms = pause.as_millis(), "stopping after a pause");
+                sleep(pause).await;
+            }
+        };
         tokio::select! {
             ended = &mut self.task => ended.map_err(io::Error::other)?,
-            () = shutdown.triggered() => {
-                self.stopping.store(true, Ordering::Relaxed);
+            () = over => {
+                begun.trigger();
+                self.ports.close(&self.handle).await;
                 self.handle.stop(true).await;
                 self.task.await.map_err(io::Error::other)?
             }

@@ -10,6 +10,10 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OwnSettings {
+    /// The ports.
+    pub listen: ListenSettings,
+    /// How it stops.
+    pub stop: StopSettings,
     /// Where the routes are.
     pub routing: RoutingSettings,
     /// Connections to the services.
@@ -36,6 +40,22 @@ pub struct OwnSettings {
     pub registry: RegistrySettings,
     /// How the services are treated.
     pub resilience: ResilienceSettings,
+}
+
+/// The ports.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenSettings {
+    /// Whether another process that has this set too may listen on them at the same time.
+    pub reuse_port: bool,
+}
+
+/// How it stops.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StopSettings {
+    /// How long everybody is still served when `/ready` says 503 already, in milliseconds.
+    pub pause_ms: u64,
 }
 
 /// Where the routes are.
@@ -87,6 +107,8 @@ pub struct LimitSettings {
     pub max_connections: usize,
     /// Those of one client among them; 0 sets no bound.
     pub max_connections_per_client: usize,
+    /// Requests under way on one connection of HTTP/2; a further one is refused.
+    pub max_streams_per_connection: usize,
 }
 
 /// Answers that are kept for routes with a cache.
@@ -274,6 +296,10 @@ impl OwnSettings {
             (
                 limits.take_timeout_ms > 0,
                 "limits.take_timeout_ms must not be zero",
+            ),
+            (
+                limits.max_streams_per_connection > 0,
+                "limits.max_streams_per_connection must not be zero",
             ),
             (
                 limits.max_target_bytes > 0 && limits.max_connections > 0,

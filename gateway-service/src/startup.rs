@@ -37,6 +37,9 @@ use crate::tls;
 pub struct Application {
     server: RunningServer,
     db: Db,
+    /// The signal to stop.
+    asked: Shutdown,
+    /// What everything here ends with.
     shutdown: Shutdown,
 }
 
@@ -45,13 +48,14 @@ impl Application {
     ///
     /// # Errors
     /// When a setting cannot be used or the address cannot be listened on.
-    pub async fn build(settings: Loaded<OwnSettings>, shutdown: Shutdown) -> anyhow::Result<Self> {
+    pub async fn build(settings: Loaded<OwnSettings>, asked: Shutdown) -> anyhow::Result<Self> {
         let Loaded { common, own, .. } = settings;
         let faults = own.faults();
         anyhow::ensure!(faults.is_empty(), "{}", faults.join("; "));
         let policies = Policies::load(&own.resilience)?;
         let directory = Directory::try_new(&common.neighbours, policies)?;
         let clock = Clock::system();
+        let shutdown = Shutdown::new();
         let db = Db::connect(&common.database).await.context("database")?;
         db.migrate(&[&MIGRATIONS]).await.context("migrations")?;
         let guard = AddressGuard::try_new(&own.registry, loopback(&common, &db))?;
@@ -82,6 +86,8 @@ impl Application {
             stopping,
             secure,
             h2c: own.h2c.enabled,
+            reuse_port: own.listen.reuse_port,
+            pause: millis(own.stop.pause_ms),
         })
         .context("the server cannot start")?;
         board.set_own_address(server.address());
@@ -103,6 +109,7 @@ impl Application {
         Ok(Self {
             server,
             db,
+            asked,
             shutdown,
         })
     }
@@ -124,7 +131,7 @@ impl Application {
     /// # Errors
     /// When the server ends by itself.
     pub async fn run_until_stopped(self) -> anyhow::Result<()> {
-        let served = self.server.run_until(&self.shutdown).await;
+        let served = self.server.run_until(&self.asked, &self.shutdown).await;
         self.shutdown.trigger();
         self.db.close().await;
         served?;

@@ -28,6 +28,7 @@ pub(crate) fn compile(text: &str, known: &[&str]) -> Result<Parts, Faults> {
     let mut names = Names::new(&file, known, &mut report);
     let rate_limits = rate_limits(&file, &mut report);
     names.rate_limits = named(&file.rate_limits, |limit| &limit.name);
+    names.limits.clone_from(&rate_limits);
     names.cors = cors_policies(&file, &mut report);
     let consumers = consumers(&file, &mut report);
     if file.routes.is_empty() {
@@ -86,7 +87,9 @@ fn read(text: &str, report: &mut Report<'_>) -> Option<FileIn> {
 /// What routes can name.
 struct Names {
     services: Vec<Service>,
+    /// The places of limits among `limits`.
     rate_limits: HashMap<String, usize>,
+    limits: Vec<Arc<RateLimit>>,
     cors: HashMap<String, Arc<CorsPolicy>>,
 }
 
@@ -122,6 +125,7 @@ impl Names {
         Self {
             services,
             rate_limits: HashMap::new(),
+            limits: Vec::new(),
             cors: HashMap::new(),
         }
     }

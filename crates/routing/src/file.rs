@@ -38,7 +38,7 @@ pub struct ServiceIn {
 }
 
 /// By what requests are counted together.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RateKeyIn {
     /// The client's address.

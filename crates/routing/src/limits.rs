@@ -12,7 +12,7 @@ pub enum RateKey {
     Address,
     /// The account that the token proves; without one the address.
     Subject,
-    /// The key in `X-Api-Key`; without one the address.
+    /// The key in `X-Api-Key`, once the route has verified it; without one the address.
     ApiKey,
     /// All requests of the route together.
     Route,

@@ -41,7 +41,7 @@ pub(crate) fn key_of(forwarded: &Forwarded, path: &str, query: Option<&str>) -> 
 
 /// Where an answer came from. The same URI may lead elsewhere after a change of the routes, for
 /// another method or header, or for another share of the requests.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Source {
     pub(crate) route: Arc<str>,
     pub(crate) service: String,
@@ -110,7 +110,9 @@ impl<'r> Asked<'r> {
             .get_all(name)
             .map(|value| value.as_bytes().trim_ascii())
             .collect();
-        lines.join(&b","[..])
+        // Cookies that come one by one are one list (RFC 9113, section 8.2.3).
+        let separator = if *name == header::COOKIE { "; " } else { "," };
+        lines.join(separator.as_bytes())
     }
 
     /// Whether the client wants an answer only if it differs from the one that it has.

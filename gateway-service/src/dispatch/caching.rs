@@ -12,7 +12,7 @@ use common::error::ApiError;
 use routing::CachePolicy;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Call, Target};
+use super::{Call, PROXY, Target};
 use crate::answer::{Content, Draft};
 use crate::cache::{
     Asked, Bypass, Keeper, Moments, Source, Stored, StoredHead, Tee, Ticket, Turn, key_of,
@@ -45,18 +45,7 @@ impl Call<'_> {
             return answered;
         };
         let forwarded = self.forwarded(screened);
-        let source = Source {
-            route: Arc::clone(&route.name),
-            service: target.service.name().to_owned(),
-            path: target.path.clone().into_owned(),
-        };
-        let asked = Asked::of(self.request, screened, &forwarded, source, &target.caller);
-        // A body is no part of the key.
-        let asked = asked.and_then(|asked| match self.upload {
-            None => Ok(asked),
-            Some(_) => Err(Bypass::Request),
-        });
-        let bypass = match asked {
+        let bypass = match self.asked(target, screened, &forwarded) {
             Ok(asked) => {
                 let cached = Cached {
                     call: self,
@@ -80,6 +69,27 @@ impl Call<'_> {
         tell(&mut draft, &format!("maru; fwd={reason}"));
         count(&route.name, "bypass");
         Ok(draft)
+    }
+
+    /// What decides which kept answers are for this request.
+    pub(super) fn asked<'a>(
+        &'a self,
+        target: &Target<'_>,
+        screened: &'a Screened<'_>,
+        forwarded: &Forwarded,
+    ) -> Result<Asked<'a>, Bypass> {
+        let route = target.route().map(|route| Arc::clone(&route.name));
+        let source = Source {
+            route: route.unwrap_or_else(|| PROXY.into()),
+            service: target.service.name().to_owned(),
+            path: target.path.clone().into_owned(),
+        };
+        let asked = Asked::of(self.request, screened, forwarded, source, &target.caller)?;
+        // A body is no part of the key.
+        match self.upload {
+            None => Ok(asked),
+            Some(_) => Err(Bypass::Request),
+        }
     }
 
     /// What a service may have changed is not given out any more (RFC 9111, section 4.4).

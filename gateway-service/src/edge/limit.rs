@@ -120,7 +120,7 @@ impl Limiter {
 
     /// Whether the caller must be known before the request can be counted.
     pub(crate) fn counts_callers(&self) -> bool {
-        self.limit.by == RateKey::Subject
+        matches!(self.limit.by, RateKey::Subject | RateKey::ApiKey)
     }
 
     /// Counts a request.
@@ -168,9 +168,13 @@ fn key_of(by: RateKey, counted: &Counted<'_>) -> String {
             Caller::Consumer(consumer) => format!("c:{}", short_digest(consumer.as_bytes())),
             Caller::Unknown => address(),
         },
-        RateKey::ApiKey => match counted.request.headers().get(API_KEY_HEADER) {
-            Some(key) => format!("k:{}", short_digest(key.as_bytes())),
-            None => address(),
+        // A key that nobody has verified is whatever the client makes up.
+        RateKey::ApiKey => match (
+            counted.caller,
+            counted.request.headers().get(API_KEY_HEADER),
+        ) {
+            (Caller::Consumer(_), Some(key)) => format!("k:{}", short_digest(key.as_bytes())),
+            _ => address(),
         },
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Screened<'r> {
     pub(crate) connection_options: Vec<String>,
     /// Whether it asks for a WebSocket, in the way it must.
     pub(crate) upgrades: bool,
+    /// How often an OPTIONS may still be passed on, if it says so.
+    pub(crate) max_forwards: Option<u64>,
 }
 
 /// Checks a request that is about to be routed.
@@ -43,6 +45,10 @@ pub(crate) fn screen<'r>(request: &'r HttpRequest, via: &str) -> Result<Screened
         host,
         connection_options: connection_options(headers)?,
         upgrades,
+        max_forwards: match *request.method() {
+            Method::OPTIONS => max_forwards(headers)?,
+            _ => None,
+        },
     })
 }
 
@@ -153,6 +159,21 @@ fn refuse_loop(headers: &HeaderMap, via: &str) -> Result<(), ApiError> {
         "loop_detected",
         detail,
     ))
+}
+
+/// How often a request may still be passed on (RFC 9110, section 7.6.2). What is too large for a number
+/// here becomes the largest one.
+fn max_forwards(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
+    if !headers.contains_key(header::MAX_FORWARDS) {
+        return Ok(None);
+    }
+    let text = single(headers, header::MAX_FORWARDS.as_str());
+    let is_number = |text: &&str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
+    let Some(digits) = text.filter(is_number) else {
+        let detail = "Max-Forwards must be one number.";
+        return Err(ApiError::malformed("invalid_max_forwards", detail));
+    };
+    Ok(Some(digits.parse().unwrap_or(u64::MAX)))
 }
 
 fn tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {

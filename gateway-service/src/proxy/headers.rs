@@ -1,5 +1,7 @@
 //! Which headers pass, in which direction, and what the gateway adds.
 
+use std::cell::Cell;
+
 use actix_web::HttpRequest;
 use actix_web::http::header::HeaderMap as ActixHeaders;
 use common::context::{REQUEST_ID_HEADER, RequestContext, TRACEPARENT_HEADER};
@@ -41,6 +43,8 @@ pub(crate) struct Outbound<'r> {
     added: Vec<(HeaderName, HeaderValue)>,
     /// What the cache asks by, in the place of the client's own conditions.
     validators: Vec<(HeaderName, HeaderValue)>,
+    /// Whether something of it was given to a connection that works.
+    left: Cell<bool>,
 }
 
 /// A request whose parts cannot be written in another request.
@@ -75,6 +79,7 @@ impl<'r> Outbound<'r> {
             },
             added: added(inbound, origin, upload).ok_or(NotForwardable)?,
             validators: Vec::new(),
+            left: Cell::new(false),
         })
     }
 
@@ -94,6 +99,7 @@ impl<'r> Outbound<'r> {
         // A key that the gateway has looked at is not the service's business.
         let route = self.origin.route;
         let hides_key = route.is_some_and(|route| route.auth.api_keys);
+        let mut cookies = 0_usize;
         for (name, value) in self.inbound.headers() {
             if hides_key && name.as_str() == API_KEY_HEADER {
                 continue;
@@ -107,8 +113,16 @@ impl<'r> Outbound<'r> {
             let name = HeaderName::from_bytes(name.as_str().as_bytes());
             let value = HeaderValue::from_bytes(value.as_bytes());
             if let (Ok(name), Ok(value)) = (name, value) {
+                cookies += usize::from(name == header::COOKIE);
                 headers.append(name, value);
             }
+        }
+        if cookies > 1 {
+            join_cookies(headers);
+        }
+        if let Some(left) = self.screened.max_forwards {
+            let left = HeaderValue::from(left.saturating_sub(1));
+            headers.insert(header::MAX_FORWARDS, left);
         }
         if let Some(route) = route {
             edit(&route.request_headers, headers);
@@ -177,6 +191,27 @@ impl<'r> Outbound<'r> {
         self.is_idempotent() || self.inbound.headers().contains_key("idempotency-key")
     }
 
+    /// What was asked for.
+    pub(crate) const fn screened(&self) -> &'r Screened<'r> {
+        self.screened
+    }
+
+    /// What the service is told about the client.
+    pub(crate) const fn forwarded(&self) -> &'r Forwarded {
+        self.origin.forwarded
+    }
+
+    /// It is on its way to a service from now on, or was not after all; returns what was so before.
+    pub(super) fn set_left(&self, left: bool) -> bool {
+        self.left.replace(left)
+    }
+
+    /// Whether another service may do it instead: it is idempotent, or the first one cannot have
+    /// seen it. An `Idempotency-Key` does not help, for it is known to the service that got it.
+    pub(crate) fn may_go_elsewhere(&self) -> bool {
+        self.is_idempotent() || !self.left.get()
+    }
+
     /// Whether sending it twice means the same as once (RFC 9110, section 9.2.2).
     pub(crate) fn is_idempotent(&self) -> bool {
         self.method.is_idempotent()
@@ -195,6 +230,20 @@ pub(crate) struct Origin<'o> {
     pub(crate) caller: &'o Caller,
     /// Whether it asks for another protocol.
     pub(crate) upgrades: bool,
+}
+
+/// Over HTTP/2 cookies may come one by one; before HTTP/1.1 they are one list again (RFC 9113, section
+/// 8.2.3), for many services read the first line alone.
+fn join_cookies(headers: &mut HeaderMap) {
+    let lines: Vec<&[u8]> = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    // Parts of what is valid, and what joins them is.
+    if let Ok(joined) = HeaderValue::from_bytes(&lines.join(&b"; "[..])) {
+        headers.insert(header::COOKIE, joined);
+    }
 }
 
 fn edit(edits: &HeaderEdits, headers: &mut HeaderMap) {

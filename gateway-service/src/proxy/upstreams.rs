@@ -111,16 +111,13 @@ impl Upstreams {
         trial: Trial<'_>,
         wait: Duration,
     ) -> Result<Exchange, SendError> {
-        let connection = Connection::open(trial.instance, self.connect_timeout).await;
-        let connection = connection.map_err(SendError::Unreachable)?;
+        let connection = self.open(trial.instance).await?;
         let request = trial.request(None);
         let attempt = self.attempt(trial.instance, connection, request);
         match timeout(wait, attempt).await {
             Err(_elapsed) => Err(SendError::TimedOut(wait)),
             Ok(Attempt::Answered(exchange)) => Ok(*exchange),
-            Ok(Attempt::Unsent(_)) => Err(SendError::Unreachable(ConnectError::Refused(
-                std::io::ErrorKind::ConnectionReset.into(),
-            ))),
+            Ok(Attempt::Unsent(_)) => Err(unsent()),
             Ok(Attempt::Failed(error)) => Err(failure(error)),
         }
     }
@@ -139,7 +136,12 @@ impl Upstreams {
                 Attempt::Failed(error) => return Err(failure(error)),
             }
         }
-        self.send_afresh(instance, request).await
+        let connection = self.open(instance).await?;
+        match self.attempt(instance, connection, request).await {
+            Attempt::Answered(exchange) => Ok(*exchange),
+            Attempt::Unsent(_) => Err(unsent()),
+            Attempt::Failed(error) => Err(failure(error)),
+        }
     }
 
     async fn exchange(
@@ -151,9 +153,13 @@ impl Upstreams {
         let whole = || upload.as_ref().is_none_or(|upload| upload.is_replayable());
         let mut request = trial.request(upload.clone());
         while let Some(connection) = self.pool.take(instance.address().authority()) {
+            let before = trial.outbound.set_left(true);
             match self.attempt(instance, connection, request).await {
                 Attempt::Answered(exchange) => return Ok(*exchange),
-                Attempt::Unsent(unsent) => request = *unsent,
+                Attempt::Unsent(unsent) => {
+                    trial.outbound.set_left(before);
+                    request = *unsent;
+                }
                 // The service closed the kept connection while the request was on its way
                 // (RFC 9112, section 9.3.1): once more, on a fresh one.
                 Attempt::Failed(error)
@@ -168,24 +174,30 @@ impl Upstreams {
             }
         }
         // In a box: most requests find a connection, and should not carry the room for this.
-        Box::pin(self.send_afresh(instance, request)).await
+        Box::pin(self.send_afresh(trial, request)).await
     }
 
     /// Sends a request over a connection that was opened for it.
     async fn send_afresh(
         &self,
-        instance: &Instance,
+        trial: Trial<'_>,
         request: http::Request<RequestBody>,
     ) -> Result<Exchange, SendError> {
-        let connection = Connection::open(instance, self.connect_timeout).await;
-        let connection = connection.map_err(SendError::Unreachable)?;
-        match self.attempt(instance, connection, request).await {
+        let connection = self.open(trial.instance).await?;
+        let before = trial.outbound.set_left(true);
+        match self.attempt(trial.instance, connection, request).await {
             Attempt::Answered(exchange) => Ok(*exchange),
-            Attempt::Unsent(_) => Err(SendError::Unreachable(ConnectError::Refused(
-                std::io::ErrorKind::ConnectionReset.into(),
-            ))),
+            Attempt::Unsent(_) => {
+                trial.outbound.set_left(before);
+                Err(unsent())
+            }
             Attempt::Failed(error) => Err(failure(error)),
         }
+    }
+
+    async fn open(&self, instance: &Instance) -> Result<Connection, SendError> {
+        let connection = Connection::open(instance, self.connect_timeout).await;
+        connection.map_err(SendError::Unreachable)
     }
 
     async fn attempt(
@@ -195,20 +207,24 @@ impl Upstreams {
         request: http::Request<RequestBody>,
     ) -> Attempt {
         match connection.send(request).await {
-            Ok(answer) => Attempt::Answered(Box::new(Exchange {
-                answer,
-                lease: Lease::new(
-                    connection,
-                    instance.address().authority().into(),
-                    Rc::clone(&self.pool),
-                ),
-            })),
+            Ok(answer) => {
+                let authority = instance.address().authority().into();
+                let lease = Lease::new(connection, authority, Rc::clone(&self.pool));
+                let lease = lease.heed(answer.headers());
+                Attempt::Answered(Box::new(Exchange { answer, lease }))
+            }
             Err(mut error) => match error.take_message() {
                 Some(unsent) => Attempt::Unsent(Box::new(unsent)),
                 None => Attempt::Failed(error.into_error()),
             },
         }
     }
+}
+
+/// A fresh connection that ended before it took anything.
+fn unsent() -> SendError {
+    let reset = std::io::ErrorKind::ConnectionReset;
+    SendError::Unreachable(ConnectError::Refused(reset.into()))
 }
 
 /// Whether the connection ended before anything of an answer came.

@@ -19,9 +19,11 @@ use actix_service::{Service, ServiceFactory, fn_factory, fn_service};
 use actix_tls::accept::rustls_0_23::TlsStream;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
 use super::crowd::Crowd;
+use super::goaway::Goaway;
+use crate::edge::streams::Streams;
 use crate::edge::turns::{LOOK_INTERVAL, Rests, Turns};
 
 /// Most bytes that are read before the server has the connection.
@@ -29,6 +31,10 @@ const FIRST_BYTES: usize = 1024;
 
 /// Longest wait for the goodbye to a client that is sent away.
 const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Longest wait for the first request of a client that connected just before a stop: it is on its way, and
+/// the client took the gateway for one that serves.
+pub(super) const NEWCOMER: Duration = Duration::from_secs(1);
 
 /// How long clients may do nothing.
 #[derive(Clone, Copy, Debug)]
@@ -39,16 +45,21 @@ pub(super) struct Patience {
     pub(super) next: Duration,
     /// While something waits to be taken by them.
     pub(super) taking: Duration,
+    /// Streams of one connection of HTTP/2.
+    pub(super) max_streams: usize,
 }
 
 /// A connection that somebody else uses for a while. It ends when the client takes nothing for too long:
 /// what is written for it holds a connection to a service, and a place there.
-#[derive(Debug)]
 pub(super) struct Lent<T> {
     stream: Rc<RefCell<T>>,
     taking: Duration,
     /// Until when it must take something, while it does not.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// What ends it at a stop, if the server does not do that by itself.
+    goaway: Option<Goaway>,
+    /// Those of HTTP/2.
+    streams: Option<Rc<Streams>>,
 }
 
 /// A connection that may have been opened for a name.
@@ -92,7 +103,7 @@ where
         >,
     F::Service: 'static,
     F::Future: 'static,
-    Stop: Future<Output = ()>,
+    Stop: Future<Output = ()> + 'static,
 {
     fn_factory(move || {
         let (http, stopping) = (http.new_service(()), stopping.clone());
@@ -122,18 +133,34 @@ async fn serve<T, Stop>(
 ) -> Result<(), DispatchError>
 where
     T: AsyncRead + AsyncWrite + Unpin,
-    Stop: Future<Output = ()>,
+    Stop: Future<Output = ()> + 'static,
 {
     if protocol == Protocol::Http2 {
-        let (lent, _ours) = Lent::new(stream, patience.taking);
-        return Box::pin(http.call((Turns::untouched(lent), protocol, peer))).await;
+        let (mut lent, _ours) = Lent::new(stream, patience.taking);
+        lent.goaway = Some(Goaway::new(stopping()));
+        let streams = Streams::new(patience.max_streams);
+        lent.streams = Some(Rc::clone(&streams));
+        let served = Box::pin(http.call((Turns::untouched(lent), protocol, peer)));
+        return tokio::select! {
+            served = served => served,
+            () = streams.overrun() => {
+                metrics::counter!("gateway_overrun_connections_total").increment(1);
+                Ok(())
+            }
+        };
     }
     let mut wait = patience.first;
+    let mut expected_until = Instant::now() + NEWCOMER;
     loop {
+        let stopped = async {
+            stopping().await;
+            // In a box, which is not there before.
+            Box::pin(sleep_until(expected_until)).await;
+        };
         let begun = tokio::select! {
             biased;
             begun = timeout(wait, first_bytes(&mut stream)) => begun,
-            () = stopping() => Ok(None),
+            () = stopped => Ok(None),
         };
         let Ok(Some(begun)) = begun else {
             // Nobody has anything to answer.
@@ -150,6 +177,7 @@ where
             _ => return Ok(()),
         };
         wait = patience.next.saturating_sub(LOOK_INTERVAL);
+        expected_until = Instant::now();
     }
 }
 
@@ -180,8 +208,15 @@ impl<T> Lent<T> {
             stream: Rc::clone(&ours),
             taking,
             stalled: None,
+            goaway: None,
+            streams: None,
         };
         (lent, ours)
+    }
+
+    /// The streams of HTTP/2.
+    pub(super) const fn streams(&self) -> Option<&Rc<Streams>> {
+        self.streams.as_ref()
     }
 
     /// What came of writing, or that it has waited for too long.
@@ -208,7 +243,20 @@ impl<T: AsyncRead + Unpin> AsyncRead for Lent<T> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, buffer)
+        let this = self.get_mut();
+        let mut stream = this.stream.borrow_mut();
+        let Some(goaway) = &mut this.goaway else {
+            return Pin::new(&mut *stream).poll_read(cx, buffer);
+        };
+        if !goaway.speaks() {
+            let before = buffer.filled().len();
+            let read = Pin::new(&mut *stream).poll_read(cx, buffer);
+            if read.is_ready() {
+                goaway.see(buffer.filled().get(before..).unwrap_or_default());
+                return read;
+            }
+        }
+        goaway.poll_read(cx, buffer).map(Ok)
     }
 }
 
@@ -256,7 +304,6 @@ mod tests {
     use futures_util::poll;
     use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
     use tokio::task::LocalSet;
-    use tokio::time::Instant;
 
     use super::*;
     use crate::edge::peers::TrustedPeers;
@@ -268,6 +315,7 @@ mod tests {
         first: Duration::from_secs(5),
         next: Duration::from_secs(60),
         taking: Duration::from_secs(20),
+        max_streams: 100,
     };
 
     async fn hello(request: HttpRequest) -> String {
@@ -277,7 +325,7 @@ mod tests {
 
     /// Serves one end of a connection while `client` has the other one; says how often the server was
     /// given it.
-    async fn served<C: Future<Output = ()>, Stop: Future<Output = ()>>(
+    async fn served<C: Future<Output = ()>, Stop: Future<Output = ()> + 'static>(
         stopping: impl Fn() -> Stop,
         client: impl FnOnce(DuplexStream) -> C,
     ) -> u32 {
@@ -442,10 +490,29 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_came_just_before_a_stop_is_answered() {
+        let stopping = || std::future::ready(());
+        let given = served(stopping, |mut client| async move {
+            sleep(NEWCOMER * 9 / 10).await;
+            ask(&mut client).await;
+            let begin = Instant::now();
+            assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+            assert!(begin.elapsed() < NEWCOMER, "it was waited for twice");
+        });
+        assert_eq!(given.await, 1);
+        let given = served(stopping, |mut client| async move {
+            let begin = Instant::now();
+            assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+            assert!(begin.elapsed() < NEWCOMER + LOOK_INTERVAL);
+        });
+        assert_eq!(given.await, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_stop_ends_what_rests() {
         let begin = Instant::now();
         let stop = Duration::from_secs(10);
-        let stopping = || tokio::time::sleep_until(begin + stop);
+        let stopping = move || tokio::time::sleep_until(begin + stop);
         let given = served(stopping, |mut client| async move {
             ask(&mut client).await;
             assert_eq!(client.read(&mut [0]).await.unwrap(), 0);

@@ -62,6 +62,10 @@ impl Client {
         let stream = TcpStream::connect(address)
             .await
             .expect("the gateway listens");
+        Self::on(stream)
+    }
+
+    pub(crate) fn on(stream: TcpStream) -> Self {
         let (read, writer) = stream.into_split();
         Self {
             reader: Reader::new(read),

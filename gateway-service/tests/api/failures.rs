@@ -211,6 +211,170 @@ async fn a_route_s_fallback_answers_when_the_service_cannot_be_asked() {
     );
 }
 
+/// Settings under which no number of failures keeps a service from being asked.
+const NEVER_LEFT_ALONE: [(&str, &str); 2] = [
+    ("GATEWAY__RESILIENCE__BREAKER_MIN_CALLS", "1000000"),
+    ("GATEWAY__RESILIENCE__CONSECUTIVE_FAILURES", "1000000"),
+];
+
+/// A gateway whose requests below `/a` another service takes over when `order` fails.
+async fn with_standby(order: &Upstream, standby: &Upstream) -> Gateway {
+    let text = format!(
+        r#"
+        services = [{{name = "standby", url = "{}"}}]
+        routes = [{{prefix = "/a", service = "order", header_timeout_ms = 500, fallback = {{service = "standby"}}}}]"#,
+        standby.url()
+    );
+    Gateway::routing_with(order, &RoutingFile::new(&text), &NEVER_LEFT_ALONE).await
+}
+
+#[tokio::test]
+async fn what_may_have_been_done_is_not_given_to_another_service() {
+    let order = Upstream::start(|seen| match seen.head.start.contains("/hangs") {
+        true => Reply::ThenHold(Vec::new()),
+        false => Reply::ThenClose(Vec::new()),
+    })
+    .await;
+    let standby = Upstream::start(|_| Reply::ok("standby")).await;
+    let gateway = with_standby(&order, &standby).await;
+    let key = "Idempotency-Key: k\r\n";
+    for (method, path, headers, expected) in [
+        ("POST", "/a/dies", "", 502),
+        ("POST", "/a/hangs", "", 504),
+        ("PATCH", "/a/dies", "", 502),
+        // The other service has never heard of the key.
+        ("POST", "/a/dies", key, 502),
+        ("POST", "/a/hangs", key, 504),
+        ("PUT", "/a/dies", "", 200),
+        ("DELETE", "/a/hangs", "", 200),
+        ("GET", "/a/dies", "", 200),
+    ] {
+        let before = (order.seen().len(), standby.seen().len());
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: 2\r\n\r\nhi");
+        let status = gateway.ask(&request).await.status;
+        assert_eq!(status, expected, "{method} {path} {headers}");
+        assert!(order.seen().len() > before.0, "{method} {path} {headers}");
+        let taken = standby.seen().len() - before.1;
+        assert_eq!(taken, usize::from(expected == 200), "{method} {path}");
+    }
+    // Nobody is there who could have done it.
+    order.stop().await;
+    for headers in ["", key] {
+        let request =
+            format!("POST /a/gone HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: 2\r\n\r\nhi");
+        let answer = gateway.ask(&request).await.expect(200);
+        assert_eq!(answer.text(), "standby", "{headers}");
+        assert_eq!(standby.seen().last().unwrap().body.text(), "hi");
+    }
+}
+
+#[tokio::test]
+async fn another_service_gets_what_is_left_of_the_deadline() {
+    let order = Upstream::start(|_| Reply::ThenHold(Vec::new())).await;
+    let standby = Upstream::start(|_| Reply::ok("standby")).await;
+    let gateway = with_standby(&order, &standby).await;
+    let request = "GET /a HTTP/1.1\r\nHost: x\r\nX-Request-Deadline-Ms: 20000\r\n\r\n";
+    gateway.ask(request).await.expect(200);
+    let told = standby.only().head.one("x-request-deadline-ms").unwrap();
+    let told: u64 = told.parse().unwrap();
+    assert!(told <= 19_500, "{told}");
+}
+
+/// One whose answers say by the last segment of the path for whom they are.
+async fn picky(fails: &Arc<AtomicBool>) -> Upstream {
+    let failing = Arc::clone(fails);
+    Upstream::start(move |seen| {
+        let path = seen.head.start.split(' ').nth(1).unwrap_or_default();
+        let headers = match path.rsplit('/').next().unwrap_or_default() {
+            "store" => "vary: accept, X-Store\r\n",
+            "coding" => "vary: Accept-Encoding\r\ncontent-encoding: gzip\r\n",
+            "anything" => "vary: accept\r\nvary: *\r\n",
+            "secret" => "cache-control: max-age=60\r\ncache-control: NO-STORE\r\n",
+            "private" => "cache-control: private\r\n",
+            _ => "",
+        };
+        match failing.load(Ordering::SeqCst) {
+            true => Reply::ThenClose(Vec::new()),
+            false => Reply::text(&format!(
+                "HTTP/1.1 200 OK\r\n{headers}content-length: 4\r\n\r\ngood"
+            )),
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_last_good_answer_is_for_the_same_question_alone() {
+    let fails = Arc::new(AtomicBool::new(false));
+    let order = picky(&fails).await;
+    let cached = "service = \"order\", fallback = {cached_seconds = 60}";
+    let routes = format!(
+        r#"routes = [
+            {{prefix = "/a", {cached}}},
+            {{name = "b", prefix = "/a", hosts = ["b.example"], strip_path = true, {cached}}},
+        ]"#
+    );
+    let file = RoutingFile::new(&routes);
+    let gateway = Gateway::routing_with(&order, &file, &NEVER_LEFT_ALONE).await;
+    let asked = |host: &str, path: &str, headers: &str| {
+        format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n")
+    };
+    let first = [
+        ("a.example", "/a/menu", ""),
+        ("a.example", "/a/store", "X-Store: 1\r\n"),
+        ("a.example", "/a/coding", "Accept-Encoding: gzip\r\n"),
+        ("a.example", "/a/anything", ""),
+        ("a.example", "/a/secret", ""),
+        ("a.example", "/a/private", ""),
+        ("a.example", "/a/private", "Cookie: a=1\r\n"),
+        (
+            "a.example",
+            "/a/hidden",
+            "Accept: x\r\nConnection: accept\r\n",
+        ),
+        ("a.example", "/a/body", "Content-Length: 0\r\n"),
+    ];
+    for (host, path, headers) in first {
+        let answer = gateway.ask(&asked(host, path, headers)).await;
+        assert_eq!(answer.expect(200).text(), "good");
+    }
+    fails.store(true, Ordering::SeqCst);
+    let mut faults = Vec::new();
+    for (host, path, headers, status) in [
+        ("a.example", "/a/menu", "", 200),
+        ("A.EXAMPLE", "/a/menu", "", 200),
+        ("b.example", "/a/menu", "", 502),
+        ("c.example", "/a/menu", "", 502),
+        ("a.example", "/a/menu?x", "", 502),
+        ("a.example", "/a/menu", "Accept: text/plain\r\n", 502),
+        ("a.example", "/a/menu", "Cookie: a=1\r\n", 502),
+        (
+            "a.example",
+            "/a/menu",
+            "X-HTTP-Method-Override: PUT\r\n",
+            502,
+        ),
+        ("a.example", "/a/store", "X-Store: 1\r\n", 502),
+        ("a.example", "/a/store", "X-Store: 2\r\n", 502),
+        ("a.example", "/a/coding", "Accept-Encoding: gzip\r\n", 200),
+        ("a.example", "/a/coding", "", 502),
+        ("a.example", "/a/anything", "", 502),
+        ("a.example", "/a/secret", "", 502),
+        ("a.example", "/a/private", "", 502),
+        ("a.example", "/a/private", "Cookie: a=1\r\n", 200),
+        ("a.example", "/a/hidden", "Accept: x\r\n", 502),
+        ("a.example", "/a/hidden", "", 200),
+        ("a.example", "/a/body", "", 200),
+    ] {
+        let found = gateway.ask(&asked(host, path, headers)).await.status;
+        if found != status {
+            faults.push(format!("{found}: {host} {path} {headers:?}"));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
 #[tokio::test]
 async fn a_kept_answer_comes_before_the_fallback_and_while_the_breaker_is_open() {
     let fails = Arc::new(AtomicBool::new(false));

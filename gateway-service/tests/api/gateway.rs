@@ -107,6 +107,14 @@ impl Gateway {
         format!("{:#}", built.err().expect("the gateway does not start"))
     }
 
+    /// What keeps a gateway with these settings from starting.
+    pub(crate) async fn refused_with(settings: &[(&str, &str)]) -> String {
+        let database = TestDatabase::create().await;
+        let url = "http://127.0.0.1:1";
+        let built = Self::build(&database, url, settings, Shutdown::new()).await;
+        format!("{:#}", built.err().expect("the gateway does not start"))
+    }
+
     /// Where it listens for HTTPS.
     pub(crate) fn secure_address(&self) -> SocketAddr {
         self.secure_address.expect("a listener for HTTPS")

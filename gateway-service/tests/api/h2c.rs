@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use h2::RecvStream;
 use h2::client::SendRequest;
 use testkit::wait_until;
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 use crate::gateway::Gateway;
 use crate::messages::Body;
@@ -123,6 +125,21 @@ async fn the_rules_of_the_edge_hold_there_too() {
 }
 
 #[tokio::test]
+async fn cookies_that_come_one_by_one_are_one_list_for_the_service() {
+    let (upstream, gateway) = start().await;
+    let mut sender = connect(&gateway).await;
+    let crumbs = request("GET", "/api/orders")
+        .header("cookie", "a=1")
+        .header("accept", "text/plain")
+        .header("cookie", "b=2; c=3")
+        .header("cookie", "d=\"4\"");
+    ask(&mut sender, crumbs, "").await;
+    let head = upstream.only().head;
+    assert_eq!(head.all("cookie"), ["a=1; b=2; c=3; d=\"4\""]);
+    assert_eq!(head.all("accept"), ["text/plain"]);
+}
+
+#[tokio::test]
 async fn http_1_1_is_spoken_there_too() {
     let (_upstream, gateway) = start().await;
     let mut client = gateway.connect().await;
@@ -237,6 +254,80 @@ async fn who_opens_no_window_holds_no_place_at_a_service() {
         length += data.len();
     }
     assert_eq!(length as u64, LENGTH);
+}
+
+/// A connection of a client that takes nothing of any answer, and its end.
+async fn without_windows(gateway: &Gateway) -> (SendRequest<Bytes>, JoinHandle<()>) {
+    let stream = TcpStream::connect(gateway.address()).await.unwrap();
+    let client = h2::client::Builder::new()
+        .initial_window_size(0)
+        .handshake(stream);
+    let (sender, connection) = client.await.unwrap();
+    let ended = tokio::spawn(async move {
+        let _ended = connection.await;
+    });
+    (sender, ended)
+}
+
+/// The head of an answer, whose body is left where it is.
+async fn head_of(sender: &SendRequest<Bytes>, path: &str) -> http::Response<RecvStream> {
+    let mut sender = sender.clone().ready().await.unwrap();
+    let request = request("GET", path).body(()).unwrap();
+    let (answer, _upload) = sender.send_request(request, true).unwrap();
+    answer.await.unwrap()
+}
+
+#[tokio::test]
+async fn a_connection_has_so_many_streams_and_no_more() {
+    const MOST: usize = 8;
+    let upstream = Upstream::start(|_| Reply::ok("")).await;
+    let most = MOST.to_string();
+    let limit = ("GATEWAY__LIMITS__MAX_STREAMS_PER_CONNECTION", most.as_str());
+    let gateway = Gateway::with(&upstream.url(), &[ENABLED[0], limit]).await;
+    let (sender, _ended) = without_windows(&gateway).await;
+    let mut waiting = Vec::new();
+    for _ in 0..MOST {
+        let answer = head_of(&sender, "/nowhere").await;
+        assert_eq!(answer.status(), 404);
+        waiting.push(answer);
+    }
+    for path in ["/nowhere", "/api/orders", "/health"] {
+        let refused = head_of(&sender, path).await;
+        assert_eq!(refused.status(), 503, "{path}");
+        assert!(refused.headers().contains_key("retry-after"));
+        assert!(refused.body().is_end_stream(), "it waits for a window too");
+    }
+    assert_eq!(upstream.seen().len(), 0);
+    // Another connection has its own.
+    let mut other = connect(&gateway).await;
+    let (head, _) = ask(&mut other, request("GET", "/nowhere"), "").await;
+    assert_eq!(head.status(), 404);
+    // Whoever takes back what it asked for may ask again.
+    drop(waiting);
+    wait_until("the places to be free", || async {
+        head_of(&sender, "/nowhere").await.status() == 404
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_takes_none_of_many_answers_loses_the_connection() {
+    const PATIENCE: Duration = Duration::from_millis(300);
+    let upstream = Upstream::start(|_| Reply::ok("")).await;
+    let gateway = with_patience(&upstream, PATIENCE).await;
+    let (sender, ended) = without_windows(&gateway).await;
+    let mut waiting = Vec::new();
+    for _ in 0..60 {
+        waiting.push(head_of(&sender, "/nowhere").await);
+    }
+    // A few may wait for as long as they like.
+    tokio::time::sleep(3 * PATIENCE).await;
+    assert!(!ended.is_finished());
+    for _ in 0..20 {
+        waiting.push(head_of(&sender, "/nowhere").await);
+    }
+    let ended = tokio::time::timeout(Duration::from_secs(10), ended).await;
+    assert!(ended.is_ok(), "it is still there");
 }
 
 #[tokio::test]

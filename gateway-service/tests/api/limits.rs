@@ -16,11 +16,15 @@ const ROUTES: &str = r#"
         {name = "burst", by = "address", requests = 1200, window_seconds = 3600, burst = 2},
         {name = "wide", by = "address", requests = 100, window_seconds = 60},
     ]
+    consumers = [
+        {name = "shop", key_sha256 = ["ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"]},
+        {name = "van", key_sha256 = ["3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d"]},
+    ]
     routes = [
         {prefix = "/address", service = "order", rate_limits = ["address"]},
         {prefix = "/address-too", service = "order", rate_limits = ["address"]},
         {prefix = "/subject", service = "order", auth = "optional", rate_limits = ["subject"]},
-        {prefix = "/key", service = "order", rate_limits = ["key"]},
+        {prefix = "/key", service = "order", auth = "optional", api_keys = true, rate_limits = ["key"]},
         {prefix = "/route-1", service = "order", rate_limits = ["route"]},
         {prefix = "/route-2", service = "order", rate_limits = ["route"]},
         {prefix = "/burst", service = "order", rate_limits = ["burst", "wide"]},
@@ -149,6 +153,13 @@ async fn a_key_and_a_route_have_counts_of_their_own() {
         ("/key", "X-Api-Key: a\r\n", 200),
         ("/key", "X-Api-Key: a\r\n", 429),
         ("/key", "X-Api-Key: b\r\n", 200),
+        // Whoever has none is counted by the address.
+        ("/key", "", 200),
+        ("/key", "", 200),
+        ("/key", "", 429),
+        ("/key", "X-Api-Key: b\r\n", 200),
+        // One that is made up is refused, and has no count.
+        ("/key", "X-Api-Key: c\r\n", 401),
         ("/route-1", "", 200),
         ("/route-1", "", 200),
         ("/route-1", "", 429),

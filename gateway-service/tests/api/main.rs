@@ -36,6 +36,7 @@ mod registration;
 mod retries;
 mod routes;
 mod status;
+mod stop;
 mod streaming;
 mod tls;
 mod tokens;

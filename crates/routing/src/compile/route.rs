@@ -15,6 +15,7 @@ use crate::file::{AuthIn, FieldIn, HeaderEditsIn, RouteIn};
 use crate::headers::HeaderEdits;
 use crate::host::HostPattern;
 use crate::is_internal;
+use crate::limits::RateKey;
 use crate::matching::{Matcher, PathMatch, Template, ValueMatch, whole_regex};
 use crate::mirror::Mirror;
 use crate::path::CanonicalPath;
@@ -375,12 +376,17 @@ impl Compiler<'_, '_> {
     fn rate_limits(&mut self) -> Vec<usize> {
         let mut limits = Vec::new();
         for (index, name) in self.input.rate_limits.iter().enumerate() {
-            match self.names.rate_limits.get(name) {
-                Some(limit) => limits.push(*limit),
-                None => {
-                    let message = format!("there is no limit `{name}`");
-                    self.fault(&format!("rate_limits[{index}]"), message);
+            let place = self.names.rate_limits.get(name).copied();
+            let limit = place.and_then(|place| self.names.limits.get(place));
+            let field = format!("rate_limits[{index}]");
+            match limit {
+                None => self.fault(&field, format!("there is no limit `{name}`")),
+                // A key that nobody looked at is whatever the client makes up.
+                Some(limit) if limit.by == RateKey::ApiKey && !self.input.api_keys => {
+                    let message = format!("`{name}` counts by API key: api_keys must be true");
+                    self.fault(&field, message);
                 }
+                Some(_) => limits.extend(place),
             }
         }
         limits

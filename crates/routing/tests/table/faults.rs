@@ -224,6 +224,24 @@ fn everything_that_cannot_be_used_is_refused_with_its_reason() {
 }
 
 #[test]
+fn keys_are_counted_only_where_they_are_verified() {
+    let limits = "[[rate_limits]]\nname = \"keys\"\nby = \"api_key\"\nrequests = 1\nwindow_seconds = 1\n\
+                  [[rate_limits]]\nname = \"all\"\nby = \"address\"\nrequests = 1\nwindow_seconds = 1\n";
+    let route = |more: &str| {
+        format!(
+            "{limits}[[routes]]\nprefix = \"/a\"\nservice = \"user\"\nrate_limits = [\"all\", \"keys\"]\n{more}"
+        )
+    };
+    assert_eq!(
+        faults(&route("")),
+        [
+            "line 14, column 23: routes[0].rate_limits[1]: `keys` counts by API key: api_keys must be true"
+        ]
+    );
+    Table::parse(&route("auth = \"optional\"\napi_keys = true\n"), &KNOWN).unwrap();
+}
+
+#[test]
 fn the_lists_that_routes_name_are_checked_too() {
     let route = "routes = [{prefix = \"/a\", service = \"user\"}]\n";
     for (text, reason) in [

@@ -2,12 +2,15 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use governor::clock::{Clock as _, MonotonicClock};
 use governor::middleware::StateInformationMiddleware;
-use governor::state::keyed::DashMapStateStore;
+use governor::nanos::Nanos;
+use governor::state::StateStore;
+use governor::state::keyed::{DashMapStateStore, ShrinkableKeyedStateStore};
 use governor::{Quota, RateLimiter};
 use routing::RateLimit;
 
@@ -20,7 +23,7 @@ const MAX_KEYS: usize = 50_000;
 /// Counts that are shared then.
 const SHARED_COUNTS: u64 = 1_024;
 
-type Counts = RateLimiter<u64, DashMapStateStore<u64>, MonotonicClock, StateInformationMiddleware>;
+type Counts = RateLimiter<u64, Store, MonotonicClock, StateInformationMiddleware>;
 
 pub(super) struct LocalCounts {
     counts: Counts,
@@ -29,7 +32,47 @@ pub(super) struct LocalCounts {
     burst: u32,
     /// Between two requests, when they come evenly.
     interval: Duration,
-    is_full: AtomicBool,
+    is_full: Arc<AtomicBool>,
+}
+
+/// The counts by caller.
+#[derive(Default)]
+struct Store {
+    counts: DashMapStateStore<u64>,
+    /// Those who come from now on share counts.
+    is_full: Arc<AtomicBool>,
+}
+
+impl StateStore for Store {
+    type Key = u64;
+
+    fn measure_and_replace<T, F, E>(&self, key: &u64, measure: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        // Whoever has a count keeps it: a flood of others must not take it away.
+        let shares = self.is_full.load(Ordering::Relaxed) && !self.counts.contains_key(key);
+        let key = if shares { key % SHARED_COUNTS } else { *key };
+        self.counts.measure_and_replace(&key, measure)
+    }
+}
+
+impl ShrinkableKeyedStateStore<u64> for Store {
+    fn retain_recent(&self, drop_below: Nanos) {
+        self.counts.retain_recent(drop_below);
+    }
+
+    fn shrink_to_fit(&self) {
+        ShrinkableKeyedStateStore::shrink_to_fit(&self.counts);
+    }
+
+    fn len(&self) -> usize {
+        self.counts.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
 }
 
 impl LocalCounts {
@@ -38,25 +81,20 @@ impl LocalCounts {
         let interval = interval(limit);
         let quota = Quota::with_period(interval).unwrap_or_else(|| Quota::per_second(burst));
         let clock = MonotonicClock;
+        let store = Store::default();
+        let is_full = Arc::clone(&store.is_full);
         Self {
-            counts: Counts::new(
-                quota.allow_burst(burst),
-                DashMapStateStore::default(),
-                clock.clone(),
-            ),
+            counts: Counts::new(quota.allow_burst(burst), store, clock.clone()),
             clock,
             hasher: RandomState::new(),
             burst: burst.get(),
             interval,
-            is_full: AtomicBool::new(false),
+            is_full,
         }
     }
 
     pub(super) fn count(&self, key: &str) -> Standing {
-        let mut key = self.hasher.hash_one(key);
-        if self.is_full.load(Ordering::Relaxed) {
-            key %= SHARED_COUNTS;
-        }
+        let key = self.hasher.hash_one(key);
         match self.counts.check_key(&key) {
             Ok(state) => {
                 let remaining = state.remaining_burst_capacity();
@@ -91,8 +129,6 @@ pub(super) fn interval(limit: &RateLimit) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use routing::RateKey;
 
     use super::*;
@@ -121,6 +157,26 @@ mod tests {
             "{wait:?}"
         );
         assert_eq!(counts.count("b").wait, None);
+    }
+
+    #[test]
+    fn a_flood_of_names_takes_nobody_s_count_away() {
+        let counts = LocalCounts::new(&limit(60, 3));
+        for known in ["quiet", "busy", "busy", "busy"] {
+            counts.count(known);
+        }
+        for name in 0..MAX_KEYS {
+            counts.count(&name.to_string());
+        }
+        counts.tidy();
+        for name in 0..MAX_KEYS {
+            counts.count(&format!("more {name}"));
+        }
+        // All that is shared is used up by now.
+        assert!(counts.count("new").wait.is_some());
+        assert!(counts.count("busy").wait.is_some());
+        let standing = counts.count("quiet");
+        assert_eq!((standing.wait, standing.remaining), (None, 1));
     }
 
     #[test]

@@ -86,6 +86,42 @@ pub(super) async fn rule_17_via_is_written_and_finds_loops() -> Counted {
         let request = format!("GET /api/orders HTTP/1.1\r\nHost: x\r\nVia: {before}{own}\r\n\r\n");
         bench.answered_here(&request, 508).await;
     }
+    let asked = |method: &str, headers: &str| {
+        format!("{method} /api/orders HTTP/1.1\r\nHost: x\r\n{headers}\r\n")
+    };
+    // RFC 9110, section 7.6.2.
+    for (method, sent, passed) in [
+        ("OPTIONS", "1", "0"),
+        ("OPTIONS", "010", "9"),
+        ("OPTIONS", "18446744073709551615", "18446744073709551614"),
+        ("OPTIONS", "99999999999999999999", "18446744073709551614"),
+        ("GET", "0", "0"),
+        ("POST", "7", "7"),
+        ("GET", "x", "x"),
+    ] {
+        let request = asked(method, &format!("Max-Forwards: {sent}\r\n"));
+        let (seen, _) = bench.forwarded(&request).await;
+        let found = seen.head.all("max-forwards");
+        bench.check(&request, found == [passed], found);
+    }
+    let (seen, _) = bench.forwarded(&asked("OPTIONS", "")).await;
+    let found = seen.head.all("max-forwards");
+    bench.check("none", found.is_empty(), found);
+    for headers in ["Max-Forwards: 0\r\n", "Max-Forwards: 000\r\n"] {
+        let request = asked("OPTIONS", headers);
+        bench.answered_here(&request, 204).await;
+        let allowed = bench.gateway.ask(&request).await.head.one("allow");
+        let holds = allowed.as_ref().is_some_and(|it| it.contains("OPTIONS"));
+        bench.check(&request, holds, allowed);
+    }
+    for headers in [
+        "Max-Forwards: x\r\n",
+        "Max-Forwards: -1\r\n",
+        "Max-Forwards:\r\n",
+        "Max-Forwards: 1\r\nMax-Forwards: 2\r\n",
+    ] {
+        bench.refused(&asked("OPTIONS", headers), &[400]).await;
+    }
     bench.done(17)
 }
 
@@ -149,6 +185,12 @@ pub(super) async fn rule_19_repeated_and_opaque_values_pass_as_they_are() -> Cou
             vec!["a", "b"],
         ),
         ("Cookie: a=1; b=2\r\n", "cookie", vec!["a=1; b=2"]),
+        // One list, whatever it came as (RFC 9113, section 8.2.3).
+        (
+            "Cookie: a=1; b=2\r\nX: y\r\nCookie: c=3\r\n",
+            "cookie",
+            vec!["a=1; b=2; c=3"],
+        ),
         ("X-Empty:\r\n", "x-empty", vec![""]),
         ("X-Pad:   a  b  \r\n", "x-pad", vec!["a  b"]),
         ("X-Quote: \"a, b\"\r\n", "x-quote", vec!["\"a, b\""]),
