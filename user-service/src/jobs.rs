@@ -10,6 +10,7 @@ use common::settings::Profile;
 use common::shutdown::Shutdown;
 use contracts::events::MailRequested;
 
+use crate::app::mfa::totp::CONFIRM_WITHIN;
 use crate::app::{audit_trail, passwords, rotate_keys};
 use crate::oidc::codes::MEMORY as USED_CODES_MEMORY;
 use crate::oidc::store::{codes, service_sessions};
@@ -136,6 +137,7 @@ pub(crate) async fn purge(state: &AppState) -> Result<(), store::StoreError> {
     let credentials = [
         link_tokens::delete_expired(&mut tx, now).await?,
         factors::delete_expired(&mut tx, now).await?,
+        factors::delete_unconfirmed(&mut tx, now.minus(CONFIRM_WITHIN)).await?,
         development_mails::delete_expired(&mut tx, now).await?,
         invitations::delete_expired(&mut tx, now.minus(INVITATION_MEMORY)).await?,
     ];

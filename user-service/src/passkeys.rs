@@ -16,10 +16,10 @@ use anyhow::Context as _;
 use webauthn_rs::prelude::{Url, Webauthn, WebauthnBuilder, WebauthnError};
 
 pub(crate) use ceremony::{finish_login, finish_registration, start_login, start_registration};
-pub(crate) use manage::{delete, list, rename};
+pub(crate) use manage::{list, remove, rename};
 pub(crate) use store::{Passkey, PasskeyId, delete_all, delete_expired};
 
-use crate::error::{CredentialError, SessionError};
+use crate::error::{AccountError, CredentialError, SessionError};
 use crate::settings::PasskeysSettings;
 
 /// Most passkeys of one account.
@@ -60,6 +60,12 @@ pub(crate) enum PasskeyError {
     Credential(#[from] CredentialError),
     #[error(transparent)]
     Session(#[from] SessionError),
+}
+
+impl From<AccountError> for PasskeyError {
+    fn from(error: AccountError) -> Self {
+        Self::Credential(error.into())
+    }
 }
 
 impl From<StoreError> for PasskeyError {

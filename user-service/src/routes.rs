@@ -66,7 +66,7 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>, state: &web::Data<AppSta
         .service(passkeys::finish_registration)
         .service(passkeys::list)
         .service(passkeys::rename)
-        .service(passkeys::delete)
+        .service(passkeys::remove)
         .service(passkeys::start_login)
         .service(passkeys::finish_login)
         .configure(oidc::configure)

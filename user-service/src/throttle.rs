@@ -8,7 +8,8 @@
 //! and failures are forgotten.
 //!
 //! The counts are kept in Redis when there is one, so that replicas share them, and in this process
-//! as well, which takes over while Redis is away.
+//! as well, which takes over while Redis is away. Redis may answer and take nothing (its memory or its
+//! disk is full, it is a replica): of what it did not take, the longer delay holds.
 
 mod local;
 mod shared;
@@ -159,16 +160,27 @@ impl Throttle {
     /// How long this try has to wait.
     pub(crate) async fn waits(&self, attempt: &Attempt) -> Waits {
         let inner = &*self.0;
-        let counts = match &inner.shared {
+        let shared = match &inner.shared {
             Some(shared) => shared.read(&attempt.keys).await,
             None => None,
         };
-        let counts = counts.unwrap_or_else(|| inner.local.read(&attempt.keys));
-        let now = inner.clock.now();
+        let Some(shared) = shared else {
+            return self.waits_for(inner.local.read(&attempt.keys));
+        };
+        let alone = self.waits_for(inner.local.read_alone(&attempt.keys));
+        let waits = self.waits_for(shared);
+        Waits {
+            always: waits.always.max(alone.always),
+            at_unknown_address: waits.at_unknown_address.max(alone.at_unknown_address),
+        }
+    }
+
+    fn waits_for(&self, counts: [Option<Failures>; SCOPES]) -> Waits {
+        let now = self.0.clock.now();
         let wait = |(delays, failures): (&Progression, Option<Failures>)| {
             failures.and_then(|failures| delays.wait(failures, now))
         };
-        let [pair, address, account] = &inner.delays;
+        let [pair, address, account] = &self.0.delays;
         let [at_pair, at_address, at_account] = counts;
         Waits {
             always: wait((pair, at_pair)),
@@ -185,7 +197,11 @@ impl Throttle {
         }
         if let Some(shared) = &inner.shared {
             let [Progression { forget_after, .. }, ..] = &inner.delays;
-            shared.add(&attempt.keys, *forget_after, now).await;
+            if !shared.add(&attempt.keys, *forget_after, now).await {
+                for key in &attempt.keys {
+                    inner.local.keep_alone(key);
+                }
+            }
         }
     }
 

@@ -4,23 +4,25 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use common::auth::{Permission, Principal};
-use common::ids::StoreId;
+use common::ids::{StoreId, UserId};
 use common::time::Timestamp;
+use contracts::events::MailTemplate;
 use secrecy::SecretString;
 use serde_json::json;
 use store::{StoreError, Tx};
 
 use super::acting::acting;
-use super::log_out::session_of;
-use super::whoami::caller;
-use crate::audit::{self, Entry};
+use super::mail::{self, Mail};
+use super::reauth::{Reauth, confirm_password};
+use super::whoami::{caller, caller_off_terminal};
+use crate::audit::{self, Actor, Entry};
 use crate::domain::account::Account;
 use crate::domain::api_key::{self, ApiKey, ApiKeyId, KeySecret};
 use crate::domain::session::SessionId;
-use crate::error::AccountError;
+use crate::error::{AccountError, CredentialError};
 use crate::keys::{Delegated, Minted};
 use crate::state::AppState;
-use crate::store::{accounts, api_keys, pos_devices};
+use crate::store::{accounts, api_keys, profiles};
 
 /// Most keys of one account in force at a time.
 const MAX_KEYS: i64 = 50;
@@ -35,28 +37,27 @@ pub(crate) struct NewKey {
     pub(crate) expires_at: Timestamp,
 }
 
-/// Makes a key for the caller and shows it, this once. Not at a terminal: a key outlives the turn
-/// there, and reaches further.
+/// Makes a key for the caller and shows it, this once. A key outlives the session, so it takes the
+/// password, is told to the person, and is not made at a terminal.
 pub(crate) async fn create(
     state: &AppState,
     principal: &Principal,
+    reauth: Reauth,
     new: NewKey,
-) -> Result<(ApiKey, SecretString), AccountError> {
+) -> Result<(ApiKey, SecretString), CredentialError> {
+    let mut tx = state.db.read().await?;
+    let account = caller_off_terminal(state, &mut tx, principal).await?;
+    drop(tx);
+    drop(confirm_password(state, &account, reauth).await?);
     let now = state.clock.now();
     let mut tx = state.db.begin().await?;
-    let account = caller(state, &mut tx, principal).await?;
-    if let Some(session) = session_of(principal)
-        && pos_devices::find_store_of_session(&mut tx, session)
-            .await?
-            .is_some()
-    {
-        return Err(AccountError::AtTerminal);
-    }
-    // Locked, so that the keys of one account are counted one after the other.
+    // Locked, so that the keys of one account are counted one after the other, and before the session
+    // is looked at: whatever ends it and revokes the keys finds this one, too.
     accounts::find_account_locked(&mut tx, account.id).await?;
-    api_key::require_own(&account, &new.scopes, &new.stores)?;
+    let account = caller(state, &mut tx, principal).await?;
+    api_key::require_own(&account, &new.scopes, &new.stores).map_err(AccountError::from)?;
     if api_keys::count_in_force(&mut tx, account.id, now).await? >= MAX_KEYS {
-        return Err(AccountError::TooManyKeys);
+        return Err(AccountError::TooManyKeys.into());
     }
     let secret = KeySecret::generate();
     let key = ApiKey {
@@ -72,11 +73,29 @@ pub(crate) async fn create(
         revoked_at: None,
     };
     api_keys::insert(&mut tx, &key, &secret.hash()).await?;
+    tell(state, &mut tx, &account, &key).await?;
     let entry = Entry::new(principal, "api_key.created").on("api_key", key.id);
     audit::record(state, &mut tx, entry.after(key_state(&key))).await?;
     tx.commit().await?;
     let whole = secret.with_prefix(&key.prefix);
     Ok((key, whole))
+}
+
+/// Tells the person of a key that acts for them from now on.
+async fn tell(
+    state: &AppState,
+    tx: &mut Tx,
+    account: &Account,
+    key: &ApiKey,
+) -> Result<(), StoreError> {
+    let locale = profiles::find_locale(tx, account.id).await?;
+    let variables = [
+        ("display_name", account.display_name.as_str()),
+        ("name", key.name.as_str()),
+    ];
+    let template = MailTemplate::ApiKeyCreated;
+    let news = Mail::news(&account.email, template, locale.as_deref(), &variables);
+    mail::request(state, tx, &news).await
 }
 
 /// The caller's keys, newest first.
@@ -102,7 +121,7 @@ pub(crate) async fn revoke(
     let account = caller(state, &mut tx, principal).await?;
     let key = api_keys::find(&mut tx, id).await?;
     let Some(key) = key.filter(|key| key.account == account.id) else {
-        return Ok(());
+        return Ok(tx.commit().await?);
     };
     if api_keys::revoke(&mut tx, key.id, state.clock.now()).await? {
         let entry = Entry::new(principal, "api_key.revoked").on("api_key", key.id);
@@ -110,6 +129,23 @@ pub(crate) async fn revoke(
         state.revocations.follows(&mut tx);
     }
     Ok(tx.commit().await?)
+}
+
+/// Revokes every key of an account that somebody else may have used.
+pub(crate) async fn revoke_all(
+    state: &AppState,
+    tx: &mut Tx,
+    by: Actor,
+    account: UserId,
+) -> Result<(), StoreError> {
+    let revoked = api_keys::revoke_all(tx, account, state.clock.now()).await?;
+    if revoked == 0 {
+        return Ok(());
+    }
+    let entry = Entry::new(by, "api_keys.revoked").on("account", account);
+    audit::record(state, tx, entry.after(json!({"revoked": revoked}))).await?;
+    state.revocations.follows(tx);
+    Ok(())
 }
 
 /// A token for whoever presents a key in force (the client credentials grant, RFC 6749, section 4.4):

@@ -69,7 +69,7 @@ pub(crate) async fn revoke(
         .filter(|device| scope.contains(device.store_id))
         .ok_or(CredentialError::Unknown("device"))?;
     if device.revoked_at.is_some() {
-        return Ok(());
+        return Ok(tx.commit().await?);
     }
     let now = state.clock.now();
     pos_devices::revoke_device(&mut tx, device.id, now).await?;

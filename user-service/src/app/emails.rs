@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use common::auth::Principal;
+use common::ids::UserId;
 use contracts::events::MailTemplate;
 use secrecy::SecretString;
 use store::{StoreError, Tx};
@@ -10,13 +11,13 @@ use store::{StoreError, Tx};
 use super::log_in::refuse_if_throttled;
 use super::mail::{self, Mail};
 use super::reauth::{Reauth, confirm_password};
-use super::whoami::caller;
+use super::whoami::{caller, caller_off_terminal};
 use crate::audit::{self, Actor};
 use crate::client_address::ClientAddress;
 use crate::domain::account::Account;
 use crate::domain::email::Email;
 use crate::domain::link::LinkPurpose;
-use crate::error::{AccountError, CredentialError};
+use crate::error::{AccountError, CredentialError, SessionError};
 use crate::keys::{OpaqueToken, TokenKind};
 use crate::state::AppState;
 use crate::store::link_tokens::{self, NewLink};
@@ -34,7 +35,7 @@ pub(crate) async fn ask_verification(
     drop(tx);
     count_mail(state, &account, address).await?;
     let mut tx = state.db.begin().await?;
-    let account = caller(state, &mut tx, principal).await?;
+    let account = caller_locked(state, &mut tx, principal, account.id).await?;
     send_link(state, &mut tx, &account, &account.email).await?;
     tx.commit().await?;
     Ok(())
@@ -48,13 +49,13 @@ pub(crate) async fn ask_change(
     reauth: Reauth,
 ) -> Result<(), CredentialError> {
     let mut tx = state.db.read().await?;
-    let account = caller(state, &mut tx, principal).await?;
+    let account = caller_off_terminal(state, &mut tx, principal).await?;
     drop(tx);
     let address = reauth.address;
     drop(confirm_password(state, &account, reauth).await?);
     count_mail(state, &account, address).await?;
     let mut tx = state.db.begin().await?;
-    let account = caller(state, &mut tx, principal).await?;
+    let account = caller_locked(state, &mut tx, principal, account.id).await?;
     let holder = accounts::find_credentials(&mut tx, &email.key()).await?;
     if holder.is_some_and(|holder| holder.id != account.id) {
         return Err(AccountError::EmailTaken.into());
@@ -62,6 +63,18 @@ pub(crate) async fn ask_change(
     send_link(state, &mut tx, &account, email.as_str()).await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// The caller's account, locked, so that whatever ends the session and takes links back finds the one
+/// that is about to be sent, too.
+async fn caller_locked(
+    state: &AppState,
+    tx: &mut Tx,
+    principal: &Principal,
+    id: UserId,
+) -> Result<Account, SessionError> {
+    accounts::find_account_locked(tx, id).await?;
+    caller(state, tx, principal).await
 }
 
 /// Every mail counts: it may go to somebody who did not ask for it.
@@ -120,13 +133,16 @@ pub(crate) async fn verify(state: &AppState, token: &SecretString) -> Result<(),
     let token = OpaqueToken::parse(TokenKind::Link, token).ok_or(CredentialError::LinkInvalid)?;
     let mut tx = state.db.begin().await?;
     let now = state.clock.now();
-    let purpose = LinkPurpose::VerifyEmail;
-    let link = link_tokens::take_link(&mut tx, &token.hash(), purpose, now).await?;
-    let link = link.ok_or(CredentialError::LinkInvalid)?;
-    let account = accounts::find_account_locked(&mut tx, link.user_id).await?;
+    let (token_hash, purpose) = (token.hash(), LinkPurpose::VerifyEmail);
+    let found = link_tokens::find_link(&mut tx, &token_hash, purpose, now).await?;
+    let found = found.ok_or(CredentialError::LinkInvalid)?;
+    // The account before its links, as whoever takes them back does: they do not wait for each other.
+    let account = accounts::find_account_locked(&mut tx, found.user_id).await?;
     let account = account
         .filter(|account| !account.disabled)
         .ok_or(CredentialError::LinkInvalid)?;
+    let link = link_tokens::take_link(&mut tx, &token_hash, purpose, now).await?;
+    let link = link.ok_or(CredentialError::LinkInvalid)?;
     if link.email == account.email {
         profiles::set_email_verified(&mut tx, account.id, now).await?;
     } else {
@@ -162,8 +178,10 @@ async fn replace(
         true => AccountError::EmailTaken,
         false => error.into(),
     })?;
-    // A link that sets a new password may lie in the old mailbox.
-    link_tokens::delete_links(tx, account.id, LinkPurpose::ResetPassword).await?;
+    // Links that set a new password, or prove the old address, may lie in the old mailbox.
+    for purpose in [LinkPurpose::ResetPassword, LinkPurpose::VerifyEmail] {
+        link_tokens::delete_links(tx, account.id, purpose).await?;
+    }
     let locale = profiles::find_locale(tx, account.id).await?;
     let variables = [
         ("display_name", account.display_name.as_str()),

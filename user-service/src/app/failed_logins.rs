@@ -2,7 +2,7 @@
 
 use common::ids::UserId;
 use serde_json::json;
-use store::StoreError;
+use store::{StoreError, Tx};
 
 use crate::audit::{self, Actor, Entry};
 use crate::state::AppState;
@@ -16,17 +16,37 @@ pub(super) async fn count(
     attempt: &Attempt,
     known: Option<UserId>,
 ) -> Result<(), StoreError> {
-    state.throttle.failed(attempt).await;
-    let Some(wait) = state.throttle.waits(attempt).await.always else {
+    let Some(entry) = delay(state, attempt, known).await else {
         return Ok(());
     };
+    let mut tx = state.db.begin().await?;
+    audit::record(state, &mut tx, entry).await?;
+    tx.commit().await
+}
+
+/// The same in a transaction whose locks keep the next try waiting until this one is counted. It is
+/// the last thing before the commit.
+pub(super) async fn count_in(
+    state: &AppState,
+    tx: &mut Tx,
+    attempt: &Attempt,
+    known: UserId,
+) -> Result<(), StoreError> {
+    match delay(state, attempt, Some(known)).await {
+        Some(entry) => audit::record(state, tx, entry).await,
+        None => Ok(()),
+    }
+}
+
+/// Counts the try; what to write down if the next one has to wait.
+async fn delay(state: &AppState, attempt: &Attempt, known: Option<UserId>) -> Option<Entry> {
+    state.throttle.failed(attempt).await;
+    let wait = state.throttle.waits(attempt).await.always?;
     let entry = Entry::new(Actor::Unknown, "login.delayed");
     let entry = match known {
         Some(account) => entry.on("account", account),
         None => entry,
     };
     let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-    let mut tx = state.db.begin().await?;
-    audit::record(state, &mut tx, entry.after(json!({"wait_ms": wait_ms}))).await?;
-    tx.commit().await
+    Some(entry.after(json!({"wait_ms": wait_ms})))
 }

@@ -213,15 +213,48 @@ pub(super) async fn refuse_if_throttled(
     attempt: &Attempt,
     email_key: &str,
 ) -> Result<(), SessionError> {
-    let waits = state.throttle.waits(attempt).await;
-    if let Some(wait) = waits.always {
-        return Err(SessionError::Throttled(wait));
+    match wait_at_unknown_address(state, attempt).await? {
+        Some(wait) => {
+            let mut tx = state.db.read().await?;
+            refuse_unless_known(&mut tx, attempt, email_key, wait).await
+        }
+        None => Ok(()),
     }
-    let Some(wait) = waits.at_unknown_address else {
-        return Ok(());
-    };
-    let mut tx = state.db.read().await?;
-    if known_addresses::is_known(&mut tx, email_key, attempt.address_key()).await? {
+}
+
+/// The same in a transaction whose locks let one try after the other through.
+pub(super) async fn refuse_if_throttled_in(
+    state: &AppState,
+    tx: &mut Tx,
+    attempt: &Attempt,
+    email_key: &str,
+) -> Result<(), SessionError> {
+    match wait_at_unknown_address(state, attempt).await? {
+        Some(wait) => refuse_unless_known(tx, attempt, email_key, wait).await,
+        None => Ok(()),
+    }
+}
+
+/// How long a try has to wait at an address from which the account never signed in; refused when it
+/// has to wait at any.
+async fn wait_at_unknown_address(
+    state: &AppState,
+    attempt: &Attempt,
+) -> Result<Option<Duration>, SessionError> {
+    let waits = state.throttle.waits(attempt).await;
+    match waits.always {
+        Some(wait) => Err(SessionError::Throttled(wait)),
+        None => Ok(waits.at_unknown_address),
+    }
+}
+
+async fn refuse_unless_known(
+    tx: &mut Tx,
+    attempt: &Attempt,
+    email_key: &str,
+    wait: Duration,
+) -> Result<(), SessionError> {
+    if known_addresses::is_known(tx, email_key, attempt.address_key()).await? {
         Ok(())
     } else {
         Err(SessionError::Throttled(wait))

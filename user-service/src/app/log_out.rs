@@ -27,13 +27,14 @@ pub(crate) async fn log_out(state: &AppState, logout: Logout) -> Result<(), Sess
         },
         Logout::Session(principal) => session_of(principal),
     };
-    if let Some(session) = session {
-        let now = state.clock.now();
-        sessions::revoke_session(&mut tx, session, RevokeReason::Logout, now).await?;
-        state.revocations.follows(&mut tx);
-        tx.commit().await?;
-        tracing::info!(session.id = %session, "signed out");
-    }
+    let Some(session) = session else {
+        return Ok(tx.commit().await?);
+    };
+    let now = state.clock.now();
+    sessions::revoke_session(&mut tx, session, RevokeReason::Logout, now).await?;
+    state.revocations.follows(&mut tx);
+    tx.commit().await?;
+    tracing::info!(session.id = %session, "signed out");
     Ok(())
 }
 

@@ -52,7 +52,7 @@ pub(crate) async fn list_of(
     let mut tx = state.db.read().await?;
     let reader = caller(state, &mut tx, principal).await?;
     let found = accounts::find_account(&mut tx, id).await?;
-    let account = visible(&mut tx, &reader, found).await?;
+    let account = visible(&reader, found)?;
     require_rank(&reader, &account)?;
     Ok(in_force(state, &mut tx, account.id).await?)
 }
@@ -67,7 +67,7 @@ pub(crate) async fn end_one(
     let mut tx = state.db.begin().await?;
     let account = caller(state, &mut tx, principal).await?;
     if session_list::owner(&mut tx, session).await? != Some(account.id) {
-        return Ok(());
+        return Ok(tx.commit().await?);
     }
     let now = state.clock.now();
     sessions::revoke_session(&mut tx, session, RevokeReason::Ended, now).await?;
@@ -97,7 +97,7 @@ pub(crate) async fn end_all_of(
     let mut tx = state.db.begin().await?;
     let reader = caller(state, &mut tx, principal).await?;
     let found = accounts::find_account_locked(&mut tx, id).await?;
-    let account = visible(&mut tx, &reader, found).await?;
+    let account = visible(&reader, found)?;
     require_rank(&reader, &account)?;
     end_all(state, &mut tx, principal, account.id, None).await?;
     Ok(tx.commit().await?)

@@ -28,6 +28,8 @@ pub(super) async fn put_in_force(
 ) -> Result<Timestamp, StoreError> {
     profiles::set_password_hash(tx, account.id, hash).await?;
     link_tokens::delete_links(tx, account.id, LinkPurpose::ResetPassword).await?;
+    // Whoever knew the old password may have asked for an address of their own.
+    link_tokens::delete_links(tx, account.id, LinkPurpose::VerifyEmail).await?;
     factors::delete_challenges_of(tx, account.id).await?;
     let locale = profiles::find_locale(tx, account.id).await?;
     let variables = [("display_name", account.display_name.as_str())];

@@ -6,7 +6,7 @@ use common::time::Timestamp;
 use secrecy::ExposeSecret;
 use store::Tx;
 
-use super::{mfa, passwords};
+use super::{api_keys, mfa, passwords};
 use crate::audit::{self, Actor};
 use crate::domain::account::Account;
 use crate::domain::email::Email;
@@ -17,9 +17,9 @@ use crate::settings::OwnerSettings;
 use crate::state::AppState;
 use crate::store::{accounts, owner_recoveries, sessions};
 
-/// Gives the owner account of the settings their password, takes every second factor from it and ends
-/// its sessions, once for each text in `owner.recovery`: of replicas that start at once one does it,
-/// and later starts with the same text change nothing.
+/// Gives the owner account of the settings their password, takes every second factor from it, ends its
+/// sessions and revokes its API keys, once for each text in `owner.recovery`: of replicas that start at
+/// once one does it, and later starts with the same text change nothing.
 ///
 /// # Errors
 /// When the settings name no owner in force, or a password that is not acceptable.
@@ -81,6 +81,7 @@ async fn recover(
     passwords::put_in_force(state, tx, owner, password_hash).await?;
     sessions::revoke_sessions_of(tx, owner.id, RevokeReason::Ended, now).await?;
     state.revocations.follows(tx);
+    api_keys::revoke_all(state, tx, Actor::System, owner.id).await?;
     mfa::tell(state, tx, owner, "second_factors_reset").await?;
     let entry = audit::on_account(Actor::System, "owner.recovered", owner);
     audit::record(state, tx, entry).await?;

@@ -10,10 +10,10 @@ use super::profile::{self, Settings};
 use crate::domain::account::Account;
 use crate::domain::api_key::ApiKeyId;
 use crate::domain::session::SessionId;
-use crate::error::{CredentialError, SessionError};
+use crate::error::{AccountError, CredentialError, SessionError};
 use crate::state::AppState;
-use crate::store::accounts;
 use crate::store::sessions::{self, SessionSpan};
+use crate::store::{accounts, pos_devices};
 
 /// An account and the session in which it asks.
 pub(crate) struct Me {
@@ -57,5 +57,20 @@ pub(crate) async fn caller(
         Ok(acting(state, tx, account, session).await?.account)
     } else {
         Err(SessionError::SessionEnded)
+    }
+}
+
+/// The caller, who is about to change how the account proves itself. Not at a terminal: what a PIN
+/// opened ends with the turn and holds in one store, and such a change outlives it and reaches further.
+pub(crate) async fn caller_off_terminal(
+    state: &AppState,
+    tx: &mut Tx,
+    principal: &Principal,
+) -> Result<Account, AccountError> {
+    let account = caller(state, tx, principal).await?;
+    let session = session_of(principal).ok_or(SessionError::SessionEnded)?;
+    match pos_devices::find_store_of_session(tx, session).await? {
+        Some(_store) => Err(AccountError::AtTerminal),
+        None => Ok(account),
     }
 }

@@ -65,16 +65,15 @@ impl Mint {
     }
 
     /// The claims of an ID token that was signed here, however long ago: as a hint of who is meant, an
-    /// expired one is as good as another (OpenID Connect RP-Initiated Logout 1.0, section 2).
+    /// expired one is as good as another (OpenID Connect RP-Initiated Logout 1.0, section 2), also after
+    /// its key was followed by another.
     pub(crate) fn read_id_token(&self, issuer: &str, token: &str) -> Option<IdTokenClaims> {
         if token.len() > MAX_BYTES {
             return None;
         }
         let header = decode_header(token).ok()?;
         let kid = header.kid.filter(|_| header.alg == Algorithm::EdDSA)?;
-        let keys = self.keyring.published().keys;
-        let key = keys.iter().find(|key| key.kid == kid)?;
-        let key = DecodingKey::from_ed_components(&key.x).ok()?;
+        let key = DecodingKey::from_ed_components(&self.keyring.public_half(&kid)?).ok()?;
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_issuer(&[issuer]);
         validation.set_required_spec_claims(&["iss", "sub", "aud"]);

@@ -2,6 +2,7 @@
 //! JSON Web Key Set (RFC 7517). Several may be published while one of them signs, so that tokens of
 //! the key before verify until they expire.
 
+use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
 use async_trait::async_trait;
@@ -68,6 +69,9 @@ struct Keys {
     /// In the order in which they begin to sign; the last one that has begun signs.
     signers: Vec<(Timestamp, Signer)>,
     published: JwkSet,
+    /// The public halves by the keys' ids, also of those that nobody publishes any more because their
+    /// tokens have expired.
+    not_withdrawn: HashMap<String, String>,
 }
 
 impl Keys {
@@ -112,6 +116,12 @@ impl Keyring {
     /// The public keys with which tokens verify now.
     pub(crate) fn published(&self) -> JwkSet {
         self.read(|keys| keys.published.clone())
+    }
+
+    /// The public half of a key with which something that outlives its publication was signed; none
+    /// of a key that was withdrawn because somebody else may have it.
+    pub(super) fn public_half(&self, kid: &str) -> Option<String> {
+        self.read(|keys| keys.not_withdrawn.get(kid).cloned())
     }
 
     pub(super) fn signer(&self) -> Signer {
@@ -161,6 +171,7 @@ impl KeySource for Keyring {
 async fn load(db: &Db, sealer: &Sealer, now: Timestamp) -> Result<Option<Keys>, KeyringError> {
     let mut tx = db.read().await?;
     let stored = signing_keys::list_published(&mut tx, now).await?;
+    let not_withdrawn = signing_keys::list_not_withdrawn(&mut tx).await?;
     drop(tx);
     let mut signers = Vec::new();
     let mut sealed = None;
@@ -186,7 +197,12 @@ async fn load(db: &Db, sealer: &Sealer, now: Timestamp) -> Result<Option<Keys>, 
     let published = JwkSet {
         keys: stored.iter().map(to_jwk).collect(),
     };
-    Ok(Some(Keys { signers, published }))
+    let not_withdrawn = not_withdrawn.into_iter();
+    Ok(Some(Keys {
+        signers,
+        published,
+        not_withdrawn: not_withdrawn.map(|key| (key.kid, key.public_key)).collect(),
+    }))
 }
 
 async fn make_first(db: &Db, sealer: &Sealer, now: Timestamp) -> Result<Keys, KeyringError> {

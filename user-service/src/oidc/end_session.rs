@@ -41,11 +41,15 @@ impl SignOut {
                 "A parameter was sent more than once.",
             ));
         }
-        let hint = params.get("id_token_hint");
-        let hint = hint.and_then(|token| state.mint.read_id_token(&state.oidc.issuer, token));
+        let token = params.get("id_token_hint");
+        let hint = token.and_then(|token| state.mint.read_id_token(&state.oidc.issuer, token));
         let client = find_client(state, params, hint.as_ref()).await?;
+        let is_unreadable = token.is_some() && hint.is_none();
         let return_to = match params.get("post_logout_redirect_uri") {
             None => None,
+            // Only the hint says whose address it is: the person is asked and stays here, which aborts
+            // no more than what needs the hint (section 4).
+            Some(_) if is_unreadable && params.get("client_id").is_none() => None,
             Some(uri) => {
                 let known = client.filter(|client| client.may_return_to(uri));
                 let detail = "The application named an address that it did not register.";

@@ -111,16 +111,23 @@ impl AuthorizationRequest {
             let detail = "this application is not registered for one of the scopes";
             return Err(Refusal::new("invalid_scope", detail));
         }
+        let hint = hint_of(state, params, &client)?;
+        let mut prompt = prompt_of(params)?;
+        // Nobody knows who is expected, so it is nobody who is signed in already.
+        prompt.login |= hint == Hint::Unreadable;
         Ok(Self {
             challenge: challenge_of(params)?,
-            prompt: prompt_of(params)?,
+            prompt,
             max_age: max_age_of(params)?,
             nonce: opaque(
                 params,
                 "nonce",
                 "nonce must be at most 1024 visible characters",
             )?,
-            expected_subject: expected_subject(state, params, &client)?,
+            expected_subject: match hint {
+                Hint::Of(subject) => Some(subject),
+                Hint::None | Hint::Unreadable => None,
+            },
             login_hint: params.get("login_hint").map(ToOwned::to_owned),
             state: back.state.clone(),
             redirect_uri: back.redirect_uri.clone(),
@@ -256,16 +263,24 @@ fn opaque(params: &Params, name: &str, fault: &'static str) -> Result<Option<Str
     Ok(Some(text.to_owned()))
 }
 
-fn expected_subject(
-    state: &AppState,
-    params: &Params,
-    client: &Client,
-) -> Result<Option<String>, Refusal> {
+/// Who the application expects to be signed in.
+#[derive(Debug, PartialEq, Eq)]
+enum Hint {
+    None,
+    Of(String),
+    /// A token that cannot be read any more, or never could.
+    Unreadable,
+}
+
+fn hint_of(state: &AppState, params: &Params, client: &Client) -> Result<Hint, Refusal> {
     let Some(hint) = params.get("id_token_hint") else {
-        return Ok(None);
+        return Ok(Hint::None);
     };
-    let claims = state.mint.read_id_token(&state.oidc.issuer, hint);
-    let own = claims.filter(|claims| claims.aud == client.id.to_string());
-    let refused = Refusal::invalid("id_token_hint is no ID token of this application");
-    Ok(Some(own.ok_or(refused)?.sub))
+    match state.mint.read_id_token(&state.oidc.issuer, hint) {
+        None => Ok(Hint::Unreadable),
+        Some(claims) if claims.aud == client.id.to_string() => Ok(Hint::Of(claims.sub)),
+        Some(_) => Err(Refusal::invalid(
+            "id_token_hint is no ID token of this application",
+        )),
+    }
 }

@@ -36,7 +36,7 @@ pub(crate) async fn revoke(
         return end_service_session(state, tx, client, session).await;
     }
     let Some(grant) = grant.filter(|grant| grant.client == client.id) else {
-        return Ok(());
+        return Ok(tx.commit().await?);
     };
     let now = state.clock.now();
     sessions::revoke_session(&mut tx, grant.session, RevokeReason::Logout, now).await?;

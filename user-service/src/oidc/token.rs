@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use ::store::StoreError;
 use secrecy::SecretString;
 
 use super::client::{Client, ClientId};
@@ -45,31 +44,30 @@ pub(crate) struct ClientProof {
 }
 
 /// The application, if it proved itself. Failures delay further tries of this application from this
-/// address alone.
+/// address alone. An id that names no application is not counted: there is nothing to guess, and whoever
+/// makes ids up would fill the counts.
 pub(crate) async fn authenticate(
     state: &AppState,
     proof: &ClientProof,
     address: ClientAddress,
 ) -> Result<Client, GrantError> {
+    let id = proof.id.parse::<ClientId>().ok();
+    let id = id.ok_or(GrantError::InvalidClient)?;
     let throttle = &state.throttle;
-    let attempt = throttle.attempt_at(Door::Client, &proof.id, address.group());
+    // One id can be written in many ways.
+    let attempt = throttle.attempt_at(Door::Client, &id.to_string(), address.group());
     if let Some(wait) = throttle.waits(&attempt).await.always {
         return Err(SessionError::Throttled(wait).into());
     }
-    if let Some(client) = find_proved(state, proof).await? {
+    let mut tx = state.db.read().await?;
+    let client = clients::find(&mut tx, id).await?;
+    drop(tx);
+    let client = client.ok_or(GrantError::InvalidClient)?;
+    if !client.disabled && client.is_proved_by(proof.secret.as_ref()) {
         return Ok(client);
     }
     throttle.failed(&attempt).await;
     Err(GrantError::InvalidClient)
-}
-
-async fn find_proved(state: &AppState, proof: &ClientProof) -> Result<Option<Client>, StoreError> {
-    let Ok(id) = proof.id.parse::<ClientId>() else {
-        return Ok(None);
-    };
-    let mut tx = state.db.read().await?;
-    let client = clients::find(&mut tx, id).await?;
-    Ok(client.filter(|client| !client.disabled && client.is_proved_by(proof.secret.as_ref())))
 }
 
 /// Makes the tokens of a grant.

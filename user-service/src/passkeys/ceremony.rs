@@ -16,7 +16,7 @@ use super::{CEREMONY_LIFE, CeremonyId, MAX_PASSKEYS, PasskeyError};
 use crate::app::log_in::{self, Tokens};
 use crate::app::mfa;
 use crate::app::reauth::{Reauth, confirm_password};
-use crate::app::whoami::caller;
+use crate::app::whoami::{caller, caller_off_terminal};
 use crate::audit;
 use crate::client_address::ClientAddress;
 use crate::domain::email::Email;
@@ -46,7 +46,7 @@ pub(crate) async fn start_registration(
     reauth: Reauth,
 ) -> Result<(CeremonyId, CreationChallengeResponse), PasskeyError> {
     let mut tx = state.db.read().await?;
-    let account = caller(state, &mut tx, principal).await?;
+    let account = caller_off_terminal(state, &mut tx, principal).await?;
     drop(tx);
     drop(confirm_password(state, &account, reauth).await?);
     let mut tx = state.db.begin().await?;
@@ -90,7 +90,7 @@ pub(crate) async fn finish_registration(
         .finish_passkey_registration(answer, &begun.state);
     let key = key.map_err(PasskeyError::refused)?;
     let mut tx = state.db.begin().await?;
-    let account = caller(state, &mut tx, principal).await?;
+    let account = caller_off_terminal(state, &mut tx, principal).await?;
     if begun.user != account.id {
         return Err(PasskeyError::NoCeremony);
     }

@@ -11,12 +11,15 @@ use common::extract::{Check, Faults, PathId, Valid, ValidQuery};
 use common::ids::StoreId;
 use common::page::{Page, check_limit, decode_cursor, limit_or_default};
 use common::time::Timestamp;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::internal::{ClientCredentialsIn, JsonOrForm};
+use super::passwords::check_present;
 use crate::app::api_keys::{self, NewKey};
+use crate::app::reauth::Reauth;
+use crate::client_address::ClientAddress;
 use crate::domain::account::MAX_STORES;
 use crate::domain::api_key::{ApiKey, ApiKeyId};
 use crate::state::AppState;
@@ -30,6 +33,9 @@ const MAX_LIFE: Duration = Duration::from_secs(366 * 24 * 3_600);
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ApiKeyIn {
+    /// The caller's present password.
+    #[schema(value_type = String, format = Password, max_length = 128)]
+    password: SecretString,
     /// What it is for, 1 to 100 characters.
     #[schema(min_length = 1, max_length = 100)]
     name: String,
@@ -123,6 +129,7 @@ impl From<ApiKey> for ApiKeyOut {
 
 impl Check for ApiKeyIn {
     fn check(&self, faults: &mut Faults) {
+        check_present(&self.password, "password", faults);
         faults.require_text(&self.name, "name", MAX_NAME_CHARACTERS);
         let some = !self.scopes.is_empty();
         faults.require(some, "scopes", "empty", "at least one scope");
@@ -139,9 +146,9 @@ impl Check for ApiKeyQuery {
 
 /// Makes an API key for the caller.
 ///
-/// For owners and managers. It can do no more than the caller, within its scopes and stores, and
-/// stops when the caller's account does. The secret is shown once. It takes no `Idempotency-Key`:
-/// the answer must not be kept. Emits no event.
+/// For owners and managers, with the password. It can do no more than the caller, within its scopes and
+/// stores, and stops when the caller's account does, or when its password is reset. The secret is shown
+/// once. It takes no `Idempotency-Key`: the answer must not be kept. Emits `mail.requested.v1`.
 #[access(caller)]
 #[utoipa::path(
     tag = "api keys",
@@ -150,13 +157,15 @@ impl Check for ApiKeyQuery {
         (status = 201, description = "Made.", body = NewApiKeyOut),
         (status = 403, description = "Not allowed, or at a terminal.", body = Problem),
         (status = 409, description = "The account has 50 keys in force.", body = Problem),
-        (status = 422, description = "Some fields are not acceptable.", body = Problem),
+        (status = 422, description = "The password is wrong, or some fields are not acceptable.", body = Problem),
+        (status = 429, description = "Too many failures; wait.", body = Problem),
     ),
 )]
 #[post("/api/users/api-keys")]
 pub(crate) async fn create(
     auth: Permit<permits::ApiKeysWrite>,
     state: web::Data<AppState>,
+    address: ClientAddress,
     body: Valid<ApiKeyIn>,
 ) -> Result<HttpResponse, ApiError> {
     let Valid(wanted) = body;
@@ -173,7 +182,9 @@ pub(crate) async fn create(
         stores: wanted.stores.into_iter().collect(),
         expires_at,
     };
-    let (key, secret) = api_keys::create(&state, &auth, new).await?;
+    let password = wanted.password;
+    let reauth = Reauth { password, address };
+    let (key, secret) = api_keys::create(&state, &auth, reauth, new).await?;
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, format!("/api/users/api-keys/{}", key.id)))
         .insert_header((CACHE_CONTROL, "no-store"))

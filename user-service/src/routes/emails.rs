@@ -84,6 +84,7 @@ pub(crate) async fn ask_verification(
     responses(
         (status = 202, description = "A mail is on its way to the new address."),
         (status = 401, description = "Not signed in, or the session has ended.", body = Problem),
+        (status = 403, description = "In a session that a PIN opened.", body = Problem),
         (status = 409, description = "Another account has this email.", body = Problem),
         (status = 422, description = "The password is wrong, or the address is none.", body = Problem),
         (status = 429, description = "Too many requests or failures; wait.", body = Problem),

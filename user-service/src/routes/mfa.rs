@@ -161,7 +161,7 @@ impl Check for BothIn {
     }
 }
 
-fn check_code(code: &SecretString, faults: &mut Faults) {
+pub(super) fn check_code(code: &SecretString, faults: &mut Faults) {
     let fits = code.expose_secret().len() <= MAX_CODE_BYTES;
     faults.require(fits, "code", "too_long", "at most 40 bytes");
 }
@@ -229,14 +229,15 @@ pub(crate) async fn read(
 
 /// Makes a generator of codes, not yet in force; its secret is shown this once.
 ///
-/// For any signed-in account, with its password. Asked again, it forgets the one before. Emits no
-/// event.
+/// For any signed-in account, with its password. It waits an hour to be confirmed; asked again, it
+/// forgets the one before. Emits no event.
 #[access(caller)]
 #[utoipa::path(
     tag = "auth",
     request_body = PasswordIn,
     responses(
         (status = 200, description = "The generator's secret.", body = EnrolmentOut),
+        (status = 403, description = "In a session that a PIN opened.", body = Problem),
         (status = 409, description = "A generator is in force.", body = Problem),
         (status = 422, description = "The password is wrong.", body = Problem),
         (status = 429, description = "Too many failures; wait.", body = Problem),
@@ -267,6 +268,7 @@ pub(crate) async fn enrol(
     request_body = CodeIn,
     responses(
         (status = 200, description = "In force.", body = RecoveryCodesOut),
+        (status = 403, description = "In a session that a PIN opened.", body = Problem),
         (status = 409, description = "No generator waits to be confirmed.", body = Problem),
         (status = 422, description = "The code is wrong.", body = Problem),
     ),
@@ -290,6 +292,7 @@ pub(crate) async fn confirm(
     request_body = BothIn,
     responses(
         (status = 204, description = "Removed."),
+        (status = 403, description = "In a session that a PIN opened.", body = Problem),
         (status = 409, description = "There is no generator.", body = Problem),
         (status = 422, description = "The password or the code is wrong.", body = Problem),
         (status = 429, description = "Too many failures; wait.", body = Problem),
@@ -316,6 +319,7 @@ pub(crate) async fn disable(
     request_body = BothIn,
     responses(
         (status = 200, description = "The codes.", body = RecoveryCodesOut),
+        (status = 403, description = "In a session that a PIN opened.", body = Problem),
         (status = 409, description = "There is no generator.", body = Problem),
         (status = 422, description = "The password or the code is wrong.", body = Problem),
         (status = 429, description = "Too many failures; wait.", body = Problem),

@@ -2,19 +2,21 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::CACHE_CONTROL;
-use actix_web::{HttpResponse, delete, get, patch, post, web};
+use actix_web::{HttpResponse, get, patch, post, web};
 use common::auth::{Principal, access};
 use common::error::{ApiError, Problem};
 use common::extract::{Check, Faults, PathId, Valid};
 use common::page::Page;
 use common::time::Timestamp;
+use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 use webauthn_rs::prelude::{PublicKeyCredential, RegisterPublicKeyCredential};
 
-use super::mfa::PasswordIn;
+use super::mfa::{PasswordIn, check_code};
+use super::passwords::check_present;
 use super::sessions::{TokensOut, token_answer};
 use crate::app::reauth::Reauth;
 use crate::client_address::ClientAddress;
@@ -64,6 +66,19 @@ pub(crate) struct PasskeyPatch {
     name: String,
 }
 
+/// What proves that a person may remove a passkey of theirs.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RemovalIn {
+    /// The present password.
+    #[schema(value_type = String, format = Password, max_length = 128)]
+    password: SecretString,
+    /// The generator's six digits, where the account has a generator.
+    #[schema(value_type = Option<String>, format = Password, max_length = 40)]
+    #[serde(default)]
+    code: Option<SecretString>,
+}
+
 /// A passkey.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct PasskeyOut {
@@ -108,6 +123,15 @@ impl Check for PasskeyLoginIn {
 impl Check for PasskeyPatch {
     fn check(&self, faults: &mut Faults) {
         faults.require_text(&self.name, "name", MAX_NAME_CHARACTERS);
+    }
+}
+
+impl Check for RemovalIn {
+    fn check(&self, faults: &mut Faults) {
+        check_present(&self.password, "password", faults);
+        if let Some(code) = &self.code {
+            check_code(code, faults);
+        }
     }
 }
 
@@ -182,6 +206,7 @@ fn ceremony_answer(
     request_body = PasswordIn,
     responses(
         (status = 200, description = "Begun.", body = CeremonyOut),
+        (status = 403, description = "In a session that a PIN opened.", body = Problem),
         (status = 409, description = "The account has too many passkeys.", body = Problem),
         (status = 422, description = "The password is wrong.", body = Problem),
         (status = 429, description = "Too many failures; wait.", body = Problem),
@@ -210,6 +235,7 @@ pub(crate) async fn start_registration(
     request_body = RegistrationIn,
     responses(
         (status = 201, description = "Registered.", body = PasskeyOut),
+        (status = 403, description = "In a session that a PIN opened.", body = Problem),
         (status = 409, description = "No such ceremony, or registered already.", body = Problem),
         (status = 422, description = "What the device said does not hold.", body = Problem),
     )
@@ -261,6 +287,7 @@ pub(crate) async fn list(
     request_body = PasskeyPatch,
     responses(
         (status = 200, description = "Renamed.", body = PasskeyOut),
+        (status = 403, description = "In a session that a PIN opened.", body = Problem),
         (status = 404, description = "The caller has no such passkey.", body = Problem),
         (status = 422, description = "The name is not acceptable.", body = Problem),
     )
@@ -276,25 +303,35 @@ pub(crate) async fn rename(
     Ok(web::Json(renamed.into()))
 }
 
-/// Deletes a passkey: it signs nobody in any more. Sessions that it opened stay.
+/// Removes a passkey: it signs nobody in any more. Sessions that it opened stay.
 ///
-/// For the account that has it. Repeating it is answered 404. Emits `mail.requested.v1`.
+/// For the account that has it, with its password and, where it has a generator, a code of that; not
+/// in a session that a PIN opened. Logins that wait for a second factor begin anew. Repeating it is
+/// answered 404. Emits `mail.requested.v1`.
 #[access(caller)]
 #[utoipa::path(
     tag = "passkeys",
     params(("id" = PasskeyId, Path, description = "The passkey.")),
+    request_body = RemovalIn,
     responses(
-        (status = 204, description = "Deleted."),
+        (status = 204, description = "Removed."),
+        (status = 403, description = "In a session that a PIN opened.", body = Problem),
         (status = 404, description = "The caller has no such passkey.", body = Problem),
+        (status = 422, description = "The password or the code is wrong.", body = Problem),
+        (status = 429, description = "Too many failures; wait.", body = Problem),
     )
 )]
-#[delete("/api/auth/passkeys/{id}")]
-pub(crate) async fn delete(
+#[post("/api/auth/passkeys/{id}/remove")]
+pub(crate) async fn remove(
     principal: Principal,
     state: web::Data<AppState>,
+    address: ClientAddress,
     id: PathId<PasskeyId>,
+    body: Valid<RemovalIn>,
 ) -> Result<HttpResponse, ApiError> {
-    passkeys::delete(&state, &principal, id.0).await?;
+    let Valid(RemovalIn { password, code }) = body;
+    let reauth = Reauth { password, address };
+    passkeys::remove(&state, &principal, id.0, reauth, code.as_ref()).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -158,6 +158,7 @@ pub(crate) async fn reset(
     responses(
         (status = 204, description = "The new password is in force."),
         (status = 401, description = "Not signed in, or the session has ended.", body = Problem),
+        (status = 403, description = "In a session that a PIN opened.", body = Problem),
         (status = 422, description = "The present password is wrong, or the new one is not \
                                       acceptable.", body = Problem),
         (status = 429, description = "Too many failures; wait.", body = Problem),

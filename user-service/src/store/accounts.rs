@@ -56,12 +56,11 @@ struct InForceRow {
 }
 
 /// Which accounts to list.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct AccountFilter {
-    /// Only those that work in this store.
-    pub(crate) store: Option<StoreId>,
-    /// Only this account and those that share a store with it.
-    pub(crate) colleagues_of: Option<UserId>,
+#[derive(Clone, Debug)]
+pub(crate) enum AccountFilter {
+    All,
+    /// Those that work in one of these stores, and the one named, which need not.
+    In(Vec<StoreId>, Option<UserId>),
 }
 
 /// Whether there is any account.
@@ -269,48 +268,41 @@ pub(crate) async fn find_in_session(
 /// Accounts in the order of their creation, from after `after` on.
 pub(crate) async fn list_accounts(
     tx: &mut Tx,
-    filter: AccountFilter,
+    filter: &AccountFilter,
     after: Option<UserId>,
     limit: i64,
 ) -> Result<Vec<Account>, StoreError> {
-    let rows = store::fetch_all!(
+    let AccountFilter::In(stores, and) = filter else {
+        let rows = store::fetch_all!(
+            tx,
+            AccountRow,
+            "SELECT u.id, u.email, u.display_name, u.disabled, u.version, u.created_at, u.updated_at
+             FROM users AS u WHERE ($1 IS NULL OR u.id > $1) ORDER BY u.id LIMIT $2",
+            after,
+            limit
+        )?;
+        return complete(tx, rows).await;
+    };
+    let working = store::fetch_in!(
+        tx,
+        (UserId,),
+        "SELECT user_id FROM user_stores WHERE ($1 IS NULL OR user_id > $1) AND store_id IN",
+        stores,
+        after
+    )?;
+    let mut page: BTreeSet<UserId> = working.into_iter().map(|(id,)| id).collect();
+    page.extend(and.filter(|id| after.is_none_or(|after| *id > after)));
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let page: Vec<UserId> = page.into_iter().take(limit).collect();
+    let mut rows = store::fetch_in!(
         tx,
         AccountRow,
         "SELECT u.id, u.email, u.display_name, u.disabled, u.version, u.created_at, u.updated_at
-         FROM users AS u
-         WHERE ($1 IS NULL OR u.id > $1)
-           AND ($2 IS NULL OR EXISTS (
-                 SELECT 1 FROM user_stores AS place
-                 WHERE place.user_id = u.id AND place.store_id = $2))
-           AND ($3 IS NULL OR u.id = $3 OR EXISTS (
-                 SELECT 1 FROM user_stores AS mine
-                 JOIN user_stores AS theirs ON theirs.store_id = mine.store_id
-                 WHERE mine.user_id = $3 AND theirs.user_id = u.id))
-         ORDER BY u.id LIMIT $4",
-        after,
-        filter.store,
-        filter.colleagues_of,
-        limit
+         FROM users AS u WHERE u.id IN",
+        page
     )?;
+    rows.sort_by_key(|row| row.id);
     complete(tx, rows).await
-}
-
-/// Whether two accounts share a store.
-pub(crate) async fn share_a_store(
-    tx: &mut Tx,
-    one: UserId,
-    other: UserId,
-) -> Result<bool, StoreError> {
-    let shared = store::fetch_optional!(
-        tx,
-        (StoreId,),
-        "SELECT mine.store_id FROM user_stores AS mine
-         JOIN user_stores AS theirs ON theirs.store_id = mine.store_id
-         WHERE mine.user_id = $1 AND theirs.user_id = $2 LIMIT 1",
-        one,
-        other
-    )?;
-    Ok(shared.is_some())
 }
 
 /// Waits for whoever else changes owners, and keeps others waiting until the transaction ends.

@@ -132,6 +132,16 @@ pub(crate) async fn revoke(tx: &mut Tx, id: ApiKeyId, now: Timestamp) -> Result<
     Ok(store::execute!(tx, sql, id, now)? == 1)
 }
 
+/// Revokes every key of an account, and says how many.
+pub(crate) async fn revoke_all(
+    tx: &mut Tx,
+    account: UserId,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    let sql = "UPDATE api_keys SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL";
+    store::execute!(tx, sql, account, now)
+}
+
 async fn complete(tx: &mut Tx, rows: Vec<KeyRow>) -> Result<Vec<ApiKey>, StoreError> {
     let ids: Vec<ApiKeyId> = rows.iter().map(|row| row.id).collect();
     let store_rows = store::fetch_in!(

@@ -212,7 +212,7 @@ pub(crate) async fn delete_challenge(tx: &mut Tx, token_hash: &str) -> Result<()
     Ok(())
 }
 
-/// Ends every wait of an account: its password is another one.
+/// Ends every wait of an account: its password or its factors are others.
 pub(crate) async fn delete_challenges_of(tx: &mut Tx, user: UserId) -> Result<(), StoreError> {
     store::execute!(tx, "DELETE FROM mfa_challenges WHERE user_id = $1", user)?;
     Ok(())
@@ -221,4 +221,10 @@ pub(crate) async fn delete_challenges_of(tx: &mut Tx, user: UserId) -> Result<()
 /// Forgets logins that waited too long.
 pub(crate) async fn delete_expired(tx: &mut Tx, now: Timestamp) -> Result<u64, StoreError> {
     store::execute!(tx, "DELETE FROM mfa_challenges WHERE expires_at <= $1", now)
+}
+
+/// Forgets generators made until `before` that no code confirmed.
+pub(crate) async fn delete_unconfirmed(tx: &mut Tx, before: Timestamp) -> Result<u64, StoreError> {
+    let sql = "DELETE FROM totp_factors WHERE confirmed_at IS NULL AND created_at <= $1";
+    store::execute!(tx, sql, before)
 }

@@ -30,6 +30,25 @@ pub(crate) async fn list_published(
     )
 }
 
+/// The public half of a key.
+#[derive(sqlx::FromRow)]
+pub(crate) struct PublicKey {
+    pub(crate) kid: String,
+    pub(crate) public_key: String,
+}
+
+/// Every key that was not withdrawn, however long ago it signed. A key that signs from its creation on
+/// was made to withdraw all before it, or is the first.
+pub(crate) async fn list_not_withdrawn(tx: &mut Tx) -> Result<Vec<PublicKey>, StoreError> {
+    store::fetch_all!(
+        tx,
+        PublicKey,
+        "SELECT kid, public_key FROM signing_keys
+         WHERE generation >= (SELECT max(generation) FROM signing_keys
+                              WHERE signs_from = created_at)"
+    )
+}
+
 /// Stores a key, unless its generation exists already.
 pub(crate) async fn insert_generation(tx: &mut Tx, key: &SealedKey) -> Result<bool, StoreError> {
     let inserted = store::execute!(

@@ -41,13 +41,13 @@ impl SharedCounts {
         }))
     }
 
-    /// Counts one more failure under each key.
+    /// Counts one more failure under each key; whether Redis took it.
     pub(super) async fn add(
         &self,
         keys: &[String; SCOPES],
         forget_after: Duration,
         now: Timestamp,
-    ) {
+    ) -> bool {
         let mut pipeline = redis::pipe();
         pipeline.atomic();
         let expiry_ms = u64::try_from(forget_after.as_millis()).unwrap_or(u64::MAX);
@@ -61,7 +61,7 @@ impl SharedCounts {
                 .arg(now.as_micros());
             pipeline.cmd("PEXPIRE").arg(&key).arg(expiry_ms);
         }
-        let _uncounted: Option<redis::Value> = self.answer(&pipeline).await;
+        self.answer::<redis::Value>(&pipeline).await.is_some()
     }
 
     /// Forgets the failures under a key.

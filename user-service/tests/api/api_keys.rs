@@ -5,15 +5,23 @@ use serde_json::{Value, json};
 use testkit::{ApiClient, Reply};
 
 use crate::audit::entries;
-use crate::harness::{PASSWORD, TestApp, text};
+use crate::harness::{OWNER_PASSWORD, PASSWORD, TestApp, text};
 use crate::logins::claims_of;
+use crate::mails::{count_mails, mail_to, token_of};
 use crate::neighbour::Neighbour;
 
 const STORE: &str = "0190b7a0-5a3c-7c1e-9a51-000000000001";
+const MANAGER: &str = "manager@maru.local";
 const OTHER: &str = "0190b7a0-5a3c-7c1e-9a51-000000000002";
 
 async fn make(client: &ApiClient, change: Value) -> Reply {
-    let mut body = json!({"name": "till export", "scopes": ["menu:read", "orders:read"]});
+    make_as(client, PASSWORD, change).await
+}
+
+async fn make_as(client: &ApiClient, password: &str, change: Value) -> Reply {
+    let mut body = json!({
+        "password": password, "name": "till export", "scopes": ["menu:read", "orders:read"],
+    });
     let fields = body.as_object_mut().unwrap();
     fields.extend(change.as_object().unwrap().clone());
     client.post("/api/users/api-keys", &body).await
@@ -33,9 +41,9 @@ pub(crate) async fn exchange(app: &TestApp, (id, secret): &(String, String)) -> 
 }
 
 async fn manager(app: &TestApp) -> ApiClient {
-    app.make_user("manager@maru.local", &["store_manager"], &[STORE, OTHER])
+    app.make_user(MANAGER, &["store_manager"], &[STORE, OTHER])
         .await;
-    app.signed_in("manager@maru.local", PASSWORD).await
+    app.signed_in(MANAGER, PASSWORD).await
 }
 
 #[tokio::test]
@@ -123,6 +131,63 @@ async fn services_hold_a_key_to_its_scopes_and_refuse_it_once_it_is_revoked() {
 }
 
 #[tokio::test]
+async fn a_borrowed_session_makes_no_key() {
+    let app = TestApp::start_with(&[("USER__THROTTLE__PAIR_FREE", "1")]).await;
+    let manager = manager(&app).await;
+    for _ in 0..2 {
+        make_as(&manager, "a guess", json!({}))
+            .await
+            .expect_problem(422, "password_wrong");
+    }
+    make(&manager, json!({}))
+        .await
+        .expect_problem(429, "too_many_requests");
+    let without = json!({"name": "till export", "scopes": ["menu:read"]});
+    manager
+        .post("/api/users/api-keys", &without)
+        .await
+        .expect_problem(400, "missing_field");
+    assert_eq!(count_mails(&app, MANAGER, "api_key_created").await, 0);
+    app.clock.advance(Duration::from_secs(1));
+    let _key = make(&manager, json!({})).await.expect(201);
+    let told = mail_to(&app, MANAGER, "api_key_created").await;
+    assert_eq!(told["variables"]["name"], "till export");
+    assert_eq!(told["variables"]["display_name"], "Somebody");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_set_anew_by_link_revokes_the_keys_of_its_account_alone() {
+    let app = TestApp::start().await;
+    let neighbour = Neighbour::of(&app);
+    let manager = manager(&app).await;
+    let scope = json!({"scopes": ["menu:read"]});
+    let key = make(&manager, scope.clone()).await.expect(201);
+    let owner = app.owner().await;
+    let owners = make_as(&owner, OWNER_PASSWORD, scope).await.expect(201);
+    let answer = exchange(&app, &halves(&key)).await.expect(200);
+    let token = text(&answer, "access_token");
+    assert_eq!(neighbour.status(token).await, 204);
+
+    let forgot = json!({"email": MANAGER});
+    let asked = app.client.post("/api/auth/password/forgot", &forgot).await;
+    assert_eq!(asked.status, 202);
+    let link = token_of(&mail_to(&app, MANAGER, "reset_password").await);
+    let new = json!({"token": link, "new_password": "another fine password"});
+    let done = app.client.post("/api/auth/password/reset", &new).await;
+    assert_eq!(done.status, 204, "{done}");
+    exchange(&app, &halves(&key))
+        .await
+        .expect_problem(401, "client_invalid");
+    let took = neighbour.refuses("a revoked key", token).await;
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let _token = exchange(&app, &halves(&owners)).await.expect(200);
+    let [entry] = &entries(&app, "api_keys.revoked").await[..] else {
+        panic!("one entry");
+    };
+    assert_eq!(entry["after"], json!({"revoked": 1}));
+}
+
+#[tokio::test]
 async fn nobody_gives_a_key_what_they_do_not_have() {
     let app = TestApp::start().await;
     let manager = manager(&app).await;
@@ -159,12 +224,16 @@ async fn nobody_gives_a_key_what_they_do_not_have() {
     let owner = app.owner().await;
     for scope in ["users:read", "menu:write", "catalog:write"] {
         let everywhere = json!({"scopes": [scope]});
-        let _key = make(&owner, everywhere).await.expect(201);
+        let _key = make_as(&owner, OWNER_PASSWORD, everywhere)
+            .await
+            .expect(201);
         let somewhere = json!({"scopes": [scope], "stores": [STORE]});
-        let faults = make(&owner, somewhere).await.expect_invalid();
-        assert_eq!(faults, ["scopes"], "{scope}");
+        let refused = make_as(&owner, OWNER_PASSWORD, somewhere).await;
+        assert_eq!(refused.expect_invalid(), ["scopes"], "{scope}");
     }
-    let key = make(&owner, json!({"stores": [STORE]})).await.expect(201);
+    let key = make_as(&owner, OWNER_PASSWORD, json!({"stores": [STORE]}))
+        .await
+        .expect(201);
     let answer = exchange(&app, &halves(&key)).await.expect(200);
     let verifier = resilience::plain_http(Duration::from_secs(5));
     let keys = common::auth::UserServiceKeys::new(app.client.base(), verifier);

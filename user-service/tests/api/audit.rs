@@ -109,10 +109,12 @@ async fn the_trail_is_listed_by_pages_and_filters() {
     let third = app.clock.now().minus(Duration::from_secs(150));
     assert_eq!(count(&format!("from={third}")).await, 3);
     assert_eq!(count(&format!("to={third}")).await, 3);
-    owner
-        .get("/api/users/audit?from=yesterday")
-        .await
-        .expect_problem(400, "malformed_query");
+    for unreadable in ["yesterday", "-005000-01-01T00:00:00Z"] {
+        owner
+            .get(&format!("/api/users/audit?from={unreadable}"))
+            .await
+            .expect_problem(400, "malformed_query");
+    }
     owner
         .get("/api/users/audit?cursor=x")
         .await

@@ -4,8 +4,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{ApiClient, Reply};
 
-use crate::harness::{OWNER, OWNER_PASSWORD, PASSWORD, TestApp};
+use crate::harness::{OWNER, OWNER_PASSWORD, PASSWORD, TestApp, text};
 use crate::mails::{count_mails, mail_to, token_of};
+use crate::second_factors::enrol;
 
 const KIM: &str = "kim@maru.local";
 const NEW: &str = "Kim.Lee@maru.local";
@@ -123,6 +124,59 @@ async fn a_change_of_address_needs_the_password_and_a_fresh_link() {
         .await
         .expect_problem(422, "link_invalid");
     let _tokens = app.log_in(KIM, PASSWORD).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_change_of_address_does_not_outlive_what_shuts_its_asker_out() {
+    let mut outlived = Vec::new();
+    for way in ["reset", "change", "second factors", "disabled"] {
+        let app = TestApp::start().await;
+        let client = kim(&app).await;
+        let id = text(&me(&client).await, "id").to_owned();
+        if way == "second factors" {
+            let (_generator, _codes) = enrol(&app, &client, PASSWORD).await;
+        }
+        assert_eq!(ask_change(&client, NEW, PASSWORD).await.status, 202);
+        let token = token_of(&mail_to(&app, NEW, "verify_email").await);
+        shut_out(&app, &client, &id, way).await;
+        if verify(&app, &token).await.status != 422 {
+            outlived.push(way);
+        }
+    }
+    assert_eq!(outlived, [""; 0]);
+}
+
+/// Takes the account back from whoever got into it.
+async fn shut_out(app: &TestApp, client: &ApiClient, id: &str, way: &str) {
+    let new = "another fine password";
+    let reply = match way {
+        "reset" => {
+            let forgot = json!({"email": KIM});
+            let asked = app.client.post("/api/auth/password/forgot", &forgot);
+            assert_eq!(asked.await.status, 202);
+            let token = token_of(&mail_to(app, KIM, "reset_password").await);
+            let body = json!({"token": token, "new_password": new});
+            app.client.post("/api/auth/password/reset", &body).await
+        }
+        "change" => {
+            let body = json!({"current_password": PASSWORD, "new_password": new});
+            client.post("/api/auth/password/change", &body).await
+        }
+        "second factors" => {
+            let body = json!({"password": OWNER_PASSWORD});
+            let path = format!("/api/users/{id}/mfa/reset");
+            app.owner().await.post(&path, &body).await
+        }
+        _ => {
+            let owner = app.owner().await;
+            let path = format!("/api/users/{id}");
+            let user = owner.get(&path).await.expect(200);
+            let user = app.patch(&owner, &user, json!({"disabled": true})).await;
+            let user = user.expect(200);
+            app.patch(&owner, &user, json!({"disabled": false})).await
+        }
+    };
+    assert!([200, 204].contains(&reply.status), "{way}: {reply}");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use serde_json::json;
 use testkit::secrets::Secrets;
 
 use crate::api_keys::{exchange, halves};
-use crate::harness::{OWNER, PASSWORD, TestApp, log_so_far, text};
+use crate::harness::{OWNER, OWNER_PASSWORD, PASSWORD, TestApp, log_so_far, text};
 use crate::mails::{mail_to, token_of};
 use crate::second_factors::enrol;
 
@@ -114,7 +114,9 @@ async fn no_link_code_or_terminal_token_is_logged_and_no_address() {
     let pin = json!({"password": new, "pin": "602847"});
     assert_eq!(kim.put("/api/auth/pin", &pin).await.status, 204);
 
-    let key = json!({"name": "till export", "scopes": ["menu:read"]});
+    let key = json!({
+        "password": OWNER_PASSWORD, "name": "till export", "scopes": ["menu:read"],
+    });
     let key = owner.post("/api/users/api-keys", &key).await.expect(201);
     let (prefix, secret) = halves(&key);
     let token = exchange(&app, &(prefix, secret.clone())).await;

@@ -1,7 +1,9 @@
 use serde_json::json;
 use testkit::ApiClient;
 
+use crate::api_keys::{exchange, halves};
 use crate::harness::{OWNER, OWNER_PASSWORD, TestApp, log_so_far, text};
+use crate::mails::{mail_to, token_of};
 use crate::second_factors::enrol;
 
 async fn execute(db: &store::Db, statements: &[&'static str]) {
@@ -130,6 +132,13 @@ async fn an_owner_who_lost_every_factor_is_let_in_once_by_who_runs_the_machine()
     let app = TestApp::start().await;
     let tokens = app.log_in(OWNER, OWNER_PASSWORD).await.expect(200);
     let owner = app.client.with_token(text(&tokens, "access_token"));
+    let thief = json!({"email": "thief@maru.local", "password": OWNER_PASSWORD});
+    assert_eq!(owner.post("/api/auth/email", &thief).await.status, 202);
+    let link = token_of(&mail_to(&app, "thief@maru.local", "verify_email").await);
+    let key = json!({
+        "password": OWNER_PASSWORD, "name": "thief's", "scopes": ["menu:read"],
+    });
+    let key = owner.post("/api/users/api-keys", &key).await.expect(201);
     let (_lost, _codes) = enrol(&app, &owner, OWNER_PASSWORD).await;
     let _challenge = app.log_in(OWNER, OWNER_PASSWORD).await.expect(200);
     let mut stopped = app.stop().await;
@@ -144,6 +153,14 @@ async fn an_owner_who_lost_every_factor_is_let_in_once_by_who_runs_the_machine()
     app.refresh(text(&tokens, "refresh_token"))
         .await
         .expect_problem(401, "refresh_token_invalid");
+    let verify = json!({"token": link});
+    app.client
+        .post("/api/auth/email/verify", &verify)
+        .await
+        .expect_problem(422, "link_invalid");
+    exchange(&app, &halves(&key))
+        .await
+        .expect_problem(401, "client_invalid");
     let again = app.signed_in(OWNER, RECOVERED).await;
     let page = again
         .get("/api/users/audit?action=owner.recovered")

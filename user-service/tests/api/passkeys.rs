@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use testkit::{ApiClient, Reply};
+use testkit::{ApiClient, Reply, wait_for};
 
 use crate::authenticator::Authenticator;
-use crate::harness::{OWNER, OWNER_PASSWORD, TestApp};
+use crate::harness::{OWNER, OWNER_PASSWORD, TestApp, text};
+use crate::mails::mails;
+use crate::second_factors::enrol;
 
 const UNKNOWN: &str = "0190b7a0-5a3c-7c1e-9a51-2f3a4b5c6d7e";
 
@@ -69,6 +71,14 @@ async fn register(client: &ApiClient, phone: &Authenticator, ceremony: &Value) -
     client
         .post("/api/auth/passkeys/register/finish", &body)
         .await
+}
+
+/// Adds a passkey to the signed-in account; gives it and its device.
+pub(crate) async fn add_passkey(client: &ApiClient, password: &str) -> (Value, Authenticator) {
+    let phone = Authenticator::new();
+    let begun = start_registration(client, password).await.expect(200);
+    let passkey = register(client, &phone, &begun).await.expect(201);
+    (passkey, phone)
 }
 
 async fn finish_login(app: &TestApp, ceremony: &Value) -> Reply {
@@ -232,7 +242,9 @@ async fn passkeys_are_their_persons_own() {
     let page = owner.get("/api/auth/passkeys").await.expect(200);
     assert_eq!(page["items"], json!([]));
     let path = format!("/api/auth/passkeys/{UNKNOWN}");
-    owner.delete(&path).await.expect_problem(404, "not_found");
+    remove(&owner, UNKNOWN, json!({"password": OWNER_PASSWORD}))
+        .await
+        .expect_problem(404, "not_found");
     let request = owner
         .request(Method::PATCH, &path)
         .json(&json!({"name": "x"}));
@@ -243,4 +255,71 @@ async fn passkeys_are_their_persons_own() {
     start_registration(&owner, "another password")
         .await
         .expect_problem(422, "password_wrong");
+}
+
+async fn remove(client: &ApiClient, id: &str, proof: Value) -> Reply {
+    let path = format!("/api/auth/passkeys/{id}/remove");
+    client.post(&path, &proof).await
+}
+
+#[tokio::test]
+async fn a_passkey_is_removed_with_the_password_and_ends_the_logins_that_wait() {
+    let app = TestApp::start().await;
+    let owner = app.owner().await;
+    let (passkey, phone) = add_passkey(&owner, OWNER_PASSWORD).await;
+    let id = text(&passkey, "id");
+    let waiting = app.log_in(OWNER, OWNER_PASSWORD).await.expect(200);
+    assert_eq!(waiting["methods"], json!(["passkey"]));
+    let path = format!("/api/auth/passkeys/{id}");
+    assert_eq!(owner.delete(&path).await.status, 404, "no such operation");
+    remove(&owner, id, json!({}))
+        .await
+        .expect_problem(400, "missing_field");
+    remove(&owner, id, json!({"password": "another password"}))
+        .await
+        .expect_problem(422, "password_wrong");
+    let waits = "SELECT count(*) FROM mfa_challenges";
+    assert_eq!(count(&app, waits).await, 1);
+
+    let password = json!({"password": OWNER_PASSWORD});
+    assert_eq!(remove(&owner, id, password.clone()).await.status, 204);
+    assert_eq!(count(&app, waits).await, 0);
+    remove(&owner, id, password)
+        .await
+        .expect_problem(404, "not_found");
+    let login = start_login(&app).await;
+    sign_in(&app, &login, &phone.sign_in(&login["options"]))
+        .await
+        .expect_problem(401, "passkey_refused");
+    wait_for("the mail", || async {
+        let all = mails(&app).await.into_iter();
+        let mut changes = all.map(|mail| mail["variables"]["change"].clone());
+        changes.find(|change| change == "passkey_removed")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_passkey_beside_a_generator_is_removed_with_a_code_of_it() {
+    let app = TestApp::start().await;
+    let owner = app.owner().await;
+    let (passkey, _phone) = add_passkey(&owner, OWNER_PASSWORD).await;
+    let id = text(&passkey, "id");
+    let (generator, _codes) = enrol(&app, &owner, OWNER_PASSWORD).await;
+    let code = generator.code(&app);
+    for (proof, problem) in [
+        (json!({"password": OWNER_PASSWORD}), "code_wrong"),
+        (
+            json!({"password": OWNER_PASSWORD, "code": "000000"}),
+            "code_wrong",
+        ),
+        (
+            json!({"password": "another password", "code": code}),
+            "password_wrong",
+        ),
+    ] {
+        remove(&owner, id, proof).await.expect_problem(422, problem);
+    }
+    let both = json!({"password": OWNER_PASSWORD, "code": code});
+    assert_eq!(remove(&owner, id, both).await.status, 204);
 }

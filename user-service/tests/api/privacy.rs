@@ -34,7 +34,9 @@ async fn somebody(app: &TestApp) -> (Value, ApiClient) {
     assert_eq!(asked.status, 202);
     let _mail = mail_to(app, KIM, "reset_password").await;
     let _factor = enrol(app, &client, PASSWORD).await;
-    let key = json!({"name": "Kim's till export", "scopes": ["menu:read"]});
+    let key = json!({
+        "password": PASSWORD, "name": "Kim's till export", "scopes": ["menu:read"],
+    });
     let _key = client.post("/api/users/api-keys", &key).await.expect(201);
     (user, client)
 }

@@ -66,6 +66,65 @@ async fn delays_outlast_an_outage_of_redis_and_a_restart() {
     assert_eq!(status(&app, "203.0.113.2", OWNER_PASSWORD).await, 200);
 }
 
+#[tokio::test]
+async fn what_redis_does_not_take_is_counted_nevertheless() {
+    if Profile::current() == Profile::Embedded {
+        return;
+    }
+    let reader = Reader::admit(&required_address("TEST_REDIS_URL")).await;
+    let app = TestApp::start_with(&[("REDIS_URL", &reader.url)]).await;
+    for _ in 0..6 {
+        assert_eq!(status(&app, ADDRESS, "wrong").await, 401);
+        // The look at its health ends the second in which Redis is left alone.
+        assert!(has_health(&app, "healthy").await);
+    }
+    assert_eq!(status(&app, ADDRESS, OWNER_PASSWORD).await, 429);
+    app.clock.advance(Duration::from_secs(1));
+    assert_eq!(status(&app, ADDRESS, OWNER_PASSWORD).await, 200);
+    assert_eq!(status(&app, ADDRESS, "wrong").await, 401, "forgotten");
+    assert!(has_health(&app, "healthy").await);
+    assert_eq!(status(&app, ADDRESS, OWNER_PASSWORD).await, 200);
+    reader.dismiss().await;
+}
+
+/// A user of Redis that may read and may not write, as of a Redis whose memory is full.
+struct Reader {
+    url: String,
+    name: String,
+    admin: redis::aio::MultiplexedConnection,
+}
+
+impl Reader {
+    async fn admit(url: &str) -> Self {
+        let client = redis::Client::open(url).unwrap();
+        let mut admin = client.get_multiplexed_async_connection().await.unwrap();
+        let name = format!("reader-{}", uuid::Uuid::new_v4().simple());
+        let rights = [
+            "on",
+            ">secret",
+            "~*",
+            "+@read",
+            "+@connection",
+            "+@transaction",
+        ];
+        let mut admitting = redis::cmd("ACL");
+        admitting.arg("SETUSER").arg(&name).arg(&rights);
+        let () = admitting.query_async(&mut admin).await.unwrap();
+        let (_, host) = url.rsplit_once('@').unwrap();
+        Self {
+            url: format!("redis://{name}:secret@{host}"),
+            name,
+            admin,
+        }
+    }
+
+    async fn dismiss(mut self) {
+        let mut dismissing = redis::cmd("ACL");
+        dismissing.arg("DELUSER").arg(&self.name);
+        let () = dismissing.query_async(&mut self.admin).await.unwrap();
+    }
+}
+
 async fn has_health(app: &TestApp, expected: &str) -> bool {
     app.client.get("/health").await.expect(200)["status"] == expected
 }

@@ -9,6 +9,7 @@ use crate::api_keys::{exchange as exchange_key, halves as key_halves};
 use crate::harness::{OWNER, OWNER_PASSWORD, PASSWORD, TestApp, text};
 use crate::logins::claims_of;
 use crate::mails::{count_mails, mail_to, token_of};
+use crate::passkeys::add_passkey;
 
 const KIM: &str = "kim@maru.local";
 const STORE: &str = "0190b7a0-5a3c-7c1e-9a51-2f3a4b5c6d0a";
@@ -17,6 +18,12 @@ const STORE: &str = "0190b7a0-5a3c-7c1e-9a51-2f3a4b5c6d0a";
 pub(crate) struct Generator(Vec<u8>);
 
 impl Generator {
+    /// The one that was made for somebody.
+    fn of(made: &Value) -> Self {
+        let secret = text(made, "secret");
+        Self(BASE32_NOPAD.decode(secret.as_bytes()).unwrap())
+    }
+
     pub(crate) fn code(&self, app: &TestApp) -> String {
         self.code_after(app, 0)
     }
@@ -52,7 +59,7 @@ pub(crate) async fn enrol(
     let uri = text(&made, "otpauth_uri");
     assert!(uri.starts_with("otpauth://totp/Maru:"), "{uri}");
     assert!(uri.contains(&format!("secret={secret}&")), "{uri}");
-    let generator = Generator(BASE32_NOPAD.decode(secret.as_bytes()).unwrap());
+    let generator = Generator::of(&made);
     let body = json!({"code": generator.code(app)});
     let confirmed = client.post("/api/auth/mfa/totp/confirm", &body).await;
     let confirmed = confirmed.expect(200);
@@ -125,6 +132,100 @@ async fn a_login_needs_the_generator_once_it_is_confirmed() {
     let next = generator.code_after(&app, 1);
     let _tokens = answer(&app, &again, "totp", &next).await.expect(200);
     assert_eq!(count_mails(&app, KIM, "second_factor_changed").await, 1);
+}
+
+/// Makes a generator for the signed-in account, which no code confirms.
+async fn unconfirmed(client: &ApiClient) -> Generator {
+    let body = json!({"password": PASSWORD});
+    let made = client.post("/api/auth/mfa/totp", &body).await.expect(200);
+    Generator::of(&made)
+}
+
+#[tokio::test]
+async fn a_generator_that_was_never_confirmed_answers_no_login() {
+    let app = TestApp::start().await;
+    let client = kim(&app).await;
+    let (_passkey, _phone) = add_passkey(&client, PASSWORD).await;
+    let generator = unconfirmed(&client).await;
+    let waiting = challenge(&app, KIM, PASSWORD).await;
+    assert_eq!(waiting["methods"], json!(["passkey"]));
+    answer(&app, &waiting, "totp", &generator.code(&app))
+        .await
+        .expect_problem(401, "code_invalid");
+}
+
+#[tokio::test]
+async fn a_challenge_is_answered_by_what_it_offers_alone() {
+    let app = TestApp::start().await;
+    let client = kim(&app).await;
+    let (_passkey, _phone) = add_passkey(&client, PASSWORD).await;
+    let (_generator, codes) = enrol(&app, &client, PASSWORD).await;
+    let mut tx = app.db().await.begin().await.unwrap();
+    let sql = "UPDATE totp_factors SET confirmed_at = NULL";
+    store::execute!(tx, sql).unwrap();
+    tx.commit().await.unwrap();
+    let waiting = challenge(&app, KIM, PASSWORD).await;
+    assert_eq!(waiting["methods"], json!(["passkey"]));
+    answer(&app, &waiting, "recovery_code", &codes[0])
+        .await
+        .expect_problem(401, "code_invalid");
+}
+
+#[tokio::test]
+async fn a_generator_is_confirmed_within_an_hour() {
+    let app = TestApp::start().await;
+    let client = kim(&app).await;
+    let generator = unconfirmed(&client).await;
+    app.clock.advance(Duration::from_secs(3_600));
+    let client = app.signed_in(KIM, PASSWORD).await;
+    let code = json!({"code": generator.code(&app)});
+    client
+        .post("/api/auth/mfa/totp/confirm", &code)
+        .await
+        .expect_problem(409, "totp_missing");
+    let (_generator, _codes) = enrol(&app, &client, PASSWORD).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn codes_guessed_at_once_do_not_slip_through_together() {
+    let app = TestApp::start().await;
+    let client = kim(&app).await;
+    let (_generator, _codes) = enrol(&app, &client, PASSWORD).await;
+    let mut waiting = Vec::new();
+    for _ in 0..5 {
+        waiting.push(challenge(&app, KIM, PASSWORD).await);
+    }
+    let guesses = (0..40).map(|number| answer(&app, &waiting[number % 5], "totp", "000000"));
+    let replies = futures_util::future::join_all(guesses).await;
+    let checked = replies.iter().filter(|reply| reply.status == 401).count();
+    // Five are free, and one more begins the delays.
+    assert_eq!(checked, 6);
+    assert!(
+        replies
+            .iter()
+            .all(|reply| [401, 429].contains(&reply.status))
+    );
+    let [delayed] = &crate::audit::entries(&app, "login.delayed").await[..] else {
+        panic!("one entry");
+    };
+    assert_eq!(delayed["target_kind"], "account");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn codes_that_remove_the_generator_are_not_guessed_at_once() {
+    let app = TestApp::start().await;
+    let client = kim(&app).await;
+    let (_generator, _codes) = enrol(&app, &client, PASSWORD).await;
+    let guess = json!({"password": PASSWORD, "code": "000000"});
+    let guesses = (0..20).map(|_| client.post("/api/auth/mfa/totp/disable", &guess));
+    let replies = futures_util::future::join_all(guesses).await;
+    let checked = replies.iter().filter(|reply| reply.status == 422).count();
+    assert_eq!(checked, 6);
+    assert!(
+        replies
+            .iter()
+            .all(|reply| [422, 429].contains(&reply.status))
+    );
 }
 
 #[tokio::test]
@@ -403,7 +504,9 @@ async fn a_key_of_a_manager_without_the_second_factor_may_do_nothing() {
         .await
         .expect(200);
     let owner = app.client.with_token(text(&tokens, "access_token"));
-    let key = json!({"name": "till export", "scopes": ["menu:read"]});
+    let key = json!({
+        "password": OWNER_PASSWORD, "name": "till export", "scopes": ["menu:read"],
+    });
     let key = owner.post("/api/users/api-keys", &key).await.expect(201);
     let halves = key_halves(&key);
     let roles = async || {

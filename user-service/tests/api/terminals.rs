@@ -4,8 +4,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{ApiClient, Reply};
 
+use crate::authenticator::Authenticator;
 use crate::harness::{OWNER, OWNER_PASSWORD, PASSWORD, TestApp, text};
 use crate::logins::claims_of;
+use crate::passkeys::add_passkey;
 
 const STORE_A: &str = "0190b7a0-5a3c-7c1e-9a51-2f3a4b5c6d0a";
 const STORE_B: &str = "0190b7a0-5a3c-7c1e-9a51-2f3a4b5c6d0b";
@@ -129,7 +131,9 @@ async fn an_owner_at_a_terminal_is_no_more_than_its_manager() {
     here.post(DEVICES, &foreign)
         .await
         .expect_problem(404, "not_found");
-    let key = json!({"name": "till export", "scopes": ["menu:read"]});
+    let key = json!({
+        "password": OWNER_PASSWORD, "name": "till export", "scopes": ["menu:read"],
+    });
     here.post("/api/users/api-keys", &key)
         .await
         .expect_problem(403, "at_terminal");
@@ -140,6 +144,52 @@ async fn an_owner_at_a_terminal_is_no_more_than_its_manager() {
     here.post(&path, &json!({}))
         .await
         .expect_problem(403, "forbidden");
+}
+
+#[tokio::test]
+async fn a_turn_at_a_terminal_reaches_the_people_of_its_store_alone() {
+    let app = TestApp::start().await;
+    let owner = app.owner().await;
+    let roles = ["area_manager"];
+    let area = worker(&app, "area@maru.local", &roles, &[STORE_A, STORE_B]).await;
+    let here = worker(&app, "kim@maru.local", &["crew"], &[STORE_A]).await;
+    let elsewhere = worker(&app, "lee@maru.local", &["crew"], &[STORE_B]).await;
+    assert_eq!(choose_pin(&owner, OWNER_PASSWORD, PIN).await.status, 204);
+    let me = owner.get("/api/auth/me").await.expect(200);
+    let till = register(&owner, STORE_A).await;
+    let listed = async |client: &ApiClient, query: &str| {
+        let page = client.get(&format!("/api/users{query}")).await.expect(200);
+        let items = page["items"].as_array().unwrap().iter();
+        let ids = items.map(|one| text(one, "id").to_owned());
+        ids.collect::<Vec<_>>()
+    };
+    let ids = |people: &[&Value]| -> Vec<String> {
+        let ids = people.iter().map(|one| text(one, "id").to_owned());
+        ids.collect()
+    };
+    for (person, visible) in [
+        (&area, ids(&[&area, &here])),
+        (&me, ids(&[&me, &area, &here])),
+    ] {
+        let tokens = take_turn(&app, &till, person, PIN).await.expect(200);
+        let client = app.client.with_token(text(&tokens, "access_token"));
+        assert_eq!(listed(&client, "").await, visible);
+        let lee = format!("/api/users/{}", text(&elsewhere, "id"));
+        let sessions = format!("{lee}/sessions");
+        client.get(&lee).await.expect_problem(404, "not_found");
+        client.get(&sessions).await.expect_problem(404, "not_found");
+        client
+            .delete(&sessions)
+            .await
+            .expect_problem(404, "not_found");
+        let kim = format!("/api/users/{}/sessions", text(&here, "id"));
+        let _sessions = client.get(&kim).await.expect(200);
+    }
+    // With the password the same person reaches both stores.
+    let client = app.signed_in("area@maru.local", PASSWORD).await;
+    assert_eq!(listed(&client, "").await, ids(&[&area, &here, &elsewhere]));
+    let in_b = listed(&client, &format!("?store_id={STORE_B}")).await;
+    assert_eq!(in_b, ids(&[&area, &elsewhere]));
 }
 
 #[tokio::test]
@@ -367,4 +417,56 @@ async fn pins_cannot_be_guessed_and_nobody_is_locked_out_for_good() {
     // The login with the password was never delayed.
     let _tokens = app.log_in("kim@maru.local", PASSWORD).await.expect(200);
     let _owner = app.log_in(OWNER, OWNER_PASSWORD).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_turn_at_a_terminal_changes_no_other_credential_than_the_pin() {
+    let app = TestApp::start().await;
+    let owner = app.owner().await;
+    let kim = worker(&app, "kim@maru.local", &["crew"], &[STORE_A]).await;
+    let elsewhere = app.signed_in("kim@maru.local", PASSWORD).await;
+    let password = json!({"password": PASSWORD});
+    let start = "/api/auth/passkeys/register/start";
+    let begun = elsewhere.post(start, &password).await.expect(200);
+    let (passkey, _phone) = add_passkey(&elsewhere, PASSWORD).await;
+    let finish = json!({
+        "ceremony_id": begun["ceremony_id"], "name": "Phone",
+        "credential": Authenticator::new().register(&begun["options"]),
+    });
+    let both = json!({"password": PASSWORD, "code": "000000"});
+    let till = register(&owner, STORE_A).await;
+    let tokens = take_turn(&app, &till, &kim, PIN).await.expect(200);
+    let here = app.client.with_token(text(&tokens, "access_token"));
+    let path = format!("/api/auth/passkeys/{}", text(&passkey, "id"));
+    let mut let_through = Vec::new();
+    for (path, body) in [
+        (start, &password),
+        ("/api/auth/passkeys/register/finish", &finish),
+        (&format!("{path}/remove"), &password),
+        ("/api/auth/mfa/totp", &password),
+        ("/api/auth/mfa/totp/confirm", &json!({"code": "000000"})),
+        ("/api/auth/mfa/totp/disable", &both),
+        ("/api/auth/mfa/recovery-codes", &both),
+        (
+            "/api/auth/email",
+            &json!({"email": "thief@maru.local", "password": PASSWORD}),
+        ),
+        (
+            "/api/auth/password/change",
+            &json!({"current_password": PASSWORD, "new_password": "another fine password"}),
+        ),
+    ] {
+        let reply = here.post(path, body).await;
+        if reply.status != 403 || !reply.text.contains("\"at_terminal\"") {
+            let_through.push(format!("{path}: {reply}"));
+        }
+    }
+    let request = here.request(Method::PATCH, &path);
+    let renamed = here.send(request.json(&json!({"name": "Watch"}))).await;
+    if renamed.status != 403 {
+        let_through.push(format!("{path}: {renamed}"));
+    }
+    assert_eq!(let_through, [""; 0]);
+    assert_eq!(choose_pin(&here, PASSWORD, "83915").await.status, 204);
+    let _passkeys = here.get("/api/auth/passkeys").await.expect(200);
 }

@@ -28,6 +28,8 @@ pub enum MailTemplate {
     SessionReused,
     /// A second factor was added, removed or used up: `display_name`, `change`.
     SecondFactorChanged,
+    /// An API key was made: `display_name`, `name`.
+    ApiKeyCreated,
 }
 
 impl MailTemplate {
@@ -42,6 +44,7 @@ impl MailTemplate {
             Self::PasswordChanged => "password_changed",
             Self::SessionReused => "session_reused",
             Self::SecondFactorChanged => "second_factor_changed",
+            Self::ApiKeyCreated => "api_key_created",
         }
     }
 }
@@ -136,6 +139,7 @@ mod tests {
             MailTemplate::PasswordChanged,
             MailTemplate::SessionReused,
             MailTemplate::SecondFactorChanged,
+            MailTemplate::ApiKeyCreated,
         ] {
             assert_eq!(serde_json::to_value(template).unwrap(), template.as_str());
         }

@@ -11,10 +11,11 @@ use crate::app::whoami::caller;
 use crate::audit;
 use crate::domain::account::{Account, AccountChange};
 use crate::domain::authority::Authority;
+use crate::domain::link::LinkPurpose;
 use crate::domain::session::RevokeReason;
 use crate::error::AccountError;
 use crate::state::AppState;
-use crate::store::{accounts, profiles, revocations, sessions};
+use crate::store::{accounts, link_tokens, profiles, revocations, sessions};
 
 /// Changes the account, if it still has the version that the change was made from.
 pub(crate) async fn change(
@@ -30,7 +31,7 @@ pub(crate) async fn change(
     accounts::lock_owners(&mut tx).await?;
     let giver = caller(state, &mut tx, principal).await?;
     let old = accounts::find_account_locked(&mut tx, id).await?;
-    let old = visible(&mut tx, &giver, old).await?;
+    let old = visible(&giver, old)?;
     let profile = profiles::find_profile(&mut tx, id).await?;
     if profile.is_some_and(|profile| profile.erased_at.is_some()) {
         return Err(AccountError::Erased);
@@ -49,6 +50,8 @@ pub(crate) async fn change(
     }
     if new.disabled && !old.disabled {
         sessions::revoke_sessions_of(&mut tx, id, RevokeReason::Disabled, now).await?;
+        // Nor does what was asked in one of them wait for the account to be enabled again.
+        link_tokens::delete_links(&mut tx, id, LinkPurpose::VerifyEmail).await?;
     }
     if new.grants_differ(&old) {
         revocations::refuse_older_tokens(&mut tx, id, new.version, now).await?;

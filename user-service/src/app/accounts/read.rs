@@ -1,8 +1,7 @@
-//! Reads accounts: an owner all, others their own and those that share a store with it.
+//! Reads accounts: an owner all, others their own and those of the stores in which they act.
 
 use common::auth::{Principal, StoreScope};
 use common::ids::{StoreId, UserId};
-use store::Tx;
 
 use crate::app::whoami::caller;
 use crate::domain::account::Account;
@@ -19,7 +18,7 @@ pub(crate) async fn read(
     let mut tx = state.db.read().await?;
     let reader = caller(state, &mut tx, principal).await?;
     let found = accounts::find_account(&mut tx, id).await?;
-    visible(&mut tx, &reader, found).await
+    visible(&reader, found)
 }
 
 /// One account, for a service that acts for nobody.
@@ -46,24 +45,23 @@ pub(crate) async fn list(
     if store.is_some_and(|store| !scope.contains(store)) {
         return Err(AccountError::ForeignStore);
     }
-    let filter = AccountFilter {
-        store,
-        colleagues_of: (scope != StoreScope::All).then_some(reader.id),
+    let filter = match (store, scope) {
+        (Some(store), _) => AccountFilter::In(vec![store], None),
+        (None, StoreScope::All) => AccountFilter::All,
+        (None, StoreScope::Only(stores)) => AccountFilter::In(stores, Some(reader.id)),
     };
-    Ok(accounts::list_accounts(&mut tx, filter, after, limit.into()).await?)
+    Ok(accounts::list_accounts(&mut tx, &filter, after, limit.into()).await?)
 }
 
-/// The account if the reader may know of it.
-pub(crate) async fn visible(
-    tx: &mut Tx,
-    reader: &Account,
-    found: Option<Account>,
-) -> Result<Account, AccountError> {
+/// The account if the reader may know of it: in the stores in which the reader acts now, which at a
+/// terminal are not all of its own.
+pub(crate) fn visible(reader: &Account, found: Option<Account>) -> Result<Account, AccountError> {
     let account = found.ok_or(AccountError::Unknown)?;
-    let everywhere = reader.scope() == StoreScope::All;
-    if everywhere
+    let scope = reader.scope();
+    let mut stores = account.stores.iter();
+    if scope == StoreScope::All
         || account.id == reader.id
-        || accounts::share_a_store(tx, reader.id, account.id).await?
+        || stores.any(|store| scope.contains(*store))
     {
         Ok(account)
     } else {

@@ -7,8 +7,9 @@ use common::time::Timestamp;
 use secrecy::SecretString;
 use store::{StoreError, Tx};
 
-use super::{MfaMethod, recovery, totp};
-use crate::app::log_in::{Tokens, refuse_if_throttled, welcome};
+use super::{MfaMethod, methods_of, recovery, totp};
+use crate::app::failed_logins;
+use crate::app::log_in::{Tokens, refuse_if_throttled, refuse_if_throttled_in, welcome};
 use crate::client_address::ClientAddress;
 use crate::domain::account::Account;
 use crate::error::CredentialError;
@@ -52,51 +53,42 @@ pub(crate) enum Typed {
     RecoveryCode,
 }
 
-/// Opens the session that waits for this token with a code that somebody typed.
+impl Typed {
+    /// What a challenge that it answers has offered.
+    const fn method(self) -> MfaMethod {
+        match self {
+            Self::Totp => MfaMethod::Totp,
+            Self::RecoveryCode => MfaMethod::RecoveryCode,
+        }
+    }
+}
+
+/// Opens the session that waits for this token with a code that somebody typed. The code is used up
+/// with that session alone.
 pub(crate) async fn answer_typed(
     state: &AppState,
     token: &SecretString,
     address: ClientAddress,
-    (typed, code): (Typed, &SecretString),
-) -> Result<Tokens, CredentialError> {
-    let is_right = async |tx: &mut Tx, account: &Account| match typed {
-        Typed::Totp => totp::take_code(state, tx, account, code).await,
-        Typed::RecoveryCode => recovery::take_code(state, tx, account, code).await,
-    };
-    answer(state, token, address, is_right).await
-}
-
-/// Opens the session that waits for this token, if `is_right` says so of the account's second factor
-/// in the transaction that it is given. What `is_right` uses up is used up with that session alone.
-async fn answer(
-    state: &AppState,
-    token: &SecretString,
-    address: ClientAddress,
-    is_right: impl AsyncFnOnce(&mut Tx, &Account) -> Result<bool, CredentialError>,
+    answer: (Typed, &SecretString),
 ) -> Result<Tokens, CredentialError> {
     let token = OpaqueToken::parse(TokenKind::Challenge, token);
     let token = token.ok_or(CredentialError::ChallengeOver)?;
     let token_hash = token.hash();
-    let email_key = email_key_of(state, &token_hash).await?;
+    let waiting = holder_of(state, &token_hash).await?;
+    let email_key = waiting.email_key();
     let attempt = state
         .throttle
         .attempt_at(Door::SecondFactor, &email_key, address.group());
     refuse_if_throttled(state, &attempt, &email_key).await?;
 
     let mut tx = state.db.begin().await?;
-    let now = state.clock.now();
-    // Locked, so that guesses made at once are counted one by one.
-    let waiting = factors::find_challenge_locked(&mut tx, &token_hash, now).await?;
-    let waiting = waiting.filter(|waiting| waiting.failures < MAX_FAILURES);
-    let waiting = waiting.ok_or(CredentialError::ChallengeOver)?;
-    let account = accounts::find_account_locked(&mut tx, waiting.user_id).await?;
-    let account = account
-        .filter(|account| !account.disabled)
-        .ok_or(CredentialError::ChallengeOver)?;
-    if !is_right(&mut tx, &account).await? {
+    let account = lock(state, &mut tx, waiting.id, &token_hash).await?;
+    // Guesses that waited for the lock must not all pass before the first failure is counted.
+    refuse_if_throttled_in(state, &mut tx, &attempt, &email_key).await?;
+    if !is_right(state, &mut tx, &account, answer).await? {
         factors::count_failure(&mut tx, &token_hash).await?;
+        failed_logins::count_in(state, &mut tx, &attempt, account.id).await?;
         tx.commit().await?;
-        state.throttle.failed(&attempt).await;
         return Err(CredentialError::WrongFactor);
     }
     factors::delete_challenge(&mut tx, &token_hash).await?;
@@ -108,12 +100,43 @@ async fn answer(
 }
 
 /// Whose login waits for this token.
-async fn email_key_of(state: &AppState, token_hash: &str) -> Result<String, CredentialError> {
+async fn holder_of(state: &AppState, token_hash: &str) -> Result<Account, CredentialError> {
     let mut tx = state.db.read().await?;
     let now = state.clock.now();
     let waiting = factors::find_challenge(&mut tx, token_hash, now).await?;
     let waiting = waiting.ok_or(CredentialError::ChallengeOver)?;
     let account = accounts::find_account(&mut tx, waiting.user_id).await?;
-    let account = account.ok_or(CredentialError::ChallengeOver)?;
-    Ok(account.email_key())
+    account.ok_or(CredentialError::ChallengeOver)
+}
+
+/// The account whose login still waits for this token. Both are locked, so that guesses made at once
+/// are counted one by one; the account first, as whoever ends all its challenges locks it.
+async fn lock(
+    state: &AppState,
+    tx: &mut Tx,
+    id: UserId,
+    token_hash: &str,
+) -> Result<Account, CredentialError> {
+    let account = accounts::find_account_locked(tx, id).await?;
+    let waiting = factors::find_challenge_locked(tx, token_hash, state.clock.now()).await?;
+    let waits = waiting.is_some_and(|waiting| waiting.failures < MAX_FAILURES);
+    account
+        .filter(|account| waits && !account.disabled)
+        .ok_or(CredentialError::ChallengeOver)
+}
+
+/// Uses the code, if it is one of a method that the account has in force and so was offered.
+async fn is_right(
+    state: &AppState,
+    tx: &mut Tx,
+    account: &Account,
+    (typed, code): (Typed, &SecretString),
+) -> Result<bool, CredentialError> {
+    if !methods_of(tx, account.id).await?.contains(&typed.method()) {
+        return Ok(false);
+    }
+    match typed {
+        Typed::Totp => totp::take_code(state, tx, account, code).await,
+        Typed::RecoveryCode => recovery::take_code(state, tx, account, code).await,
+    }
 }

@@ -8,14 +8,16 @@ use super::tell;
 use crate::app::reauth::{Reauth, confirm_password};
 use crate::app::whoami::caller;
 use crate::audit;
+use crate::domain::link::LinkPurpose;
 use crate::domain::session::RevokeReason;
 use crate::error::{AccountError, CredentialError};
 use crate::passkeys;
 use crate::state::AppState;
-use crate::store::{accounts, factors, sessions};
+use crate::store::{accounts, factors, link_tokens, sessions};
 
-/// Removes every second factor of another account and ends its sessions: its password alone signs it in
-/// until it has another one. Repeating it changes nothing more.
+/// Removes every second factor of another account, ends its sessions and takes back a change of its
+/// address that waits to be proved: its password alone signs it in until it has another one. Repeating
+/// it changes nothing more.
 ///
 /// # Errors
 /// Among others [`CredentialError::OwnFactors`]: whoever borrowed an owner's session must not take the
@@ -38,9 +40,10 @@ pub(crate) async fn reset(
     let account = accounts::find_account_locked(&mut tx, id).await?;
     let account = account.ok_or(AccountError::Unknown)?;
     if !remove_all(&mut tx, id).await? {
-        return Ok(());
+        return Ok(tx.commit().await?);
     }
     factors::delete_challenges_of(&mut tx, id).await?;
+    link_tokens::delete_links(&mut tx, id, LinkPurpose::VerifyEmail).await?;
     let now = state.clock.now();
     sessions::revoke_sessions_of(&mut tx, id, RevokeReason::Ended, now).await?;
     state.revocations.follows(&mut tx);

@@ -1,21 +1,27 @@
 //! Generators of one-time codes: adding one, confirming it, using its codes, removing it.
 
+use std::time::Duration;
+
 use common::auth::Principal;
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
-use store::Tx;
+use store::{StoreError, Tx};
 
 use super::{recovery, tell};
-use crate::app::log_in::refuse_if_throttled;
+use crate::app::log_in::{refuse_if_throttled, refuse_if_throttled_in};
 use crate::app::reauth::{Reauth, confirm_password};
-use crate::app::whoami::caller;
+use crate::app::whoami::{caller, caller_off_terminal};
 use crate::audit;
 use crate::domain::account::Account;
 use crate::domain::totp;
-use crate::error::CredentialError;
+use crate::error::{CredentialError, SessionError};
 use crate::keys::random;
 use crate::state::AppState;
+use crate::store::factors::TotpRow;
 use crate::store::{accounts, factors};
 use crate::throttle::Door;
+
+/// How long a generator waits for the code that confirms it.
+pub(crate) const CONFIRM_WITHIN: Duration = Duration::from_secs(3_600);
 
 /// A new generator's secret, in the forms that apps take.
 pub(crate) struct Enrolment {
@@ -30,7 +36,7 @@ pub(crate) async fn enrol(
     reauth: Reauth,
 ) -> Result<Enrolment, CredentialError> {
     let mut tx = state.db.read().await?;
-    let account = caller(state, &mut tx, principal).await?;
+    let account = caller_off_terminal(state, &mut tx, principal).await?;
     drop(tx);
     drop(confirm_password(state, &account, reauth).await?);
     let secret: SecretSlice<u8> = random::<{ totp::SECRET_BYTES }>().to_vec().into();
@@ -55,7 +61,7 @@ pub(crate) async fn confirm(
     code: &SecretString,
 ) -> Result<Vec<SecretString>, CredentialError> {
     let mut tx = state.db.begin().await?;
-    let id = caller(state, &mut tx, principal).await?.id;
+    let id = caller_off_terminal(state, &mut tx, principal).await?.id;
     let account = accounts::find_account_locked(&mut tx, id).await?;
     let account = account.ok_or(CredentialError::NoTotp)?;
     let row = factors::find_totp(&mut tx, id).await?;
@@ -63,7 +69,10 @@ pub(crate) async fn confirm(
     if row.confirmed_at.is_some() {
         return Err(CredentialError::TotpInForce);
     }
-    if !take_code(state, &mut tx, &account, code).await? {
+    if state.clock.now().since(row.created_at) >= CONFIRM_WITHIN {
+        return Err(CredentialError::NoTotp);
+    }
+    if !use_code(state, &mut tx, &account, &row, code).await? {
         return Err(CredentialError::WrongCode);
     }
     factors::confirm_totp(&mut tx, id, state.clock.now()).await?;
@@ -117,8 +126,23 @@ async fn confirmed(
     reauth: Reauth,
     code: &SecretString,
 ) -> Result<(Tx, Account), CredentialError> {
+    let (mut tx, account) = proved(state, principal, reauth, Some(code)).await?;
+    if in_force(&mut tx, &account).await?.is_none() {
+        return Err(CredentialError::NoTotp);
+    }
+    Ok((tx, account))
+}
+
+/// A transaction in which the caller, whose account is locked, proved the password and, where a
+/// generator is in force, showed a code of it.
+pub(crate) async fn proved(
+    state: &AppState,
+    principal: &Principal,
+    reauth: Reauth,
+    code: Option<&SecretString>,
+) -> Result<(Tx, Account), CredentialError> {
     let mut tx = state.db.read().await?;
-    let account = caller(state, &mut tx, principal).await?;
+    let account = caller_off_terminal(state, &mut tx, principal).await?;
     drop(tx);
     let email_key = account.email_key();
     let door = Door::SecondFactor;
@@ -129,30 +153,49 @@ async fn confirmed(
     drop(confirm_password(state, &account, reauth).await?);
     let mut tx = state.db.begin().await?;
     let account = accounts::find_account_locked(&mut tx, account.id).await?;
-    let account = account.ok_or(CredentialError::NoTotp)?;
+    let account = account.ok_or(SessionError::SessionEnded)?;
     let _in_force = caller(state, &mut tx, principal).await?;
-    let row = factors::find_totp(&mut tx, account.id).await?;
-    if row.is_none_or(|row| row.confirmed_at.is_none()) {
-        return Err(CredentialError::NoTotp);
+    if in_force(&mut tx, &account).await?.is_none() {
+        return Ok((tx, account));
     }
+    let code = code.ok_or(CredentialError::WrongCode)?;
+    // Guesses that waited for the lock must not all pass before the first failure is counted.
+    refuse_if_throttled_in(state, &mut tx, &attempt, &email_key).await?;
     if !take_code(state, &mut tx, &account, code).await? {
-        drop(tx);
         state.throttle.failed(&attempt).await;
         return Err(CredentialError::WrongCode);
     }
     Ok((tx, account))
 }
 
-/// Uses a code of the account's generator: whether it is good now and was never used.
+/// The generator that a code confirmed.
+async fn in_force(tx: &mut Tx, account: &Account) -> Result<Option<TotpRow>, StoreError> {
+    let row = factors::find_totp(tx, account.id).await?;
+    Ok(row.filter(|row| row.confirmed_at.is_some()))
+}
+
+/// Uses a code of the generator that the account has in force: whether it is good now and was never
+/// used. One that nobody confirmed may be anybody's who knew the password, and proves nothing more.
 pub(crate) async fn take_code(
     state: &AppState,
     tx: &mut Tx,
     account: &Account,
     code: &SecretString,
 ) -> Result<bool, CredentialError> {
-    let Some(row) = factors::find_totp(tx, account.id).await? else {
-        return Ok(false);
-    };
+    match in_force(tx, account).await? {
+        Some(row) => use_code(state, tx, account, &row, code).await,
+        None => Ok(false),
+    }
+}
+
+/// The same of this generator, in force or not.
+async fn use_code(
+    state: &AppState,
+    tx: &mut Tx,
+    account: &Account,
+    row: &TotpRow,
+    code: &SecretString,
+) -> Result<bool, CredentialError> {
     let secret = state.factors.open(account.id, &row.sealed_secret)?;
     let (secret, code) = (secret.expose_secret(), code.expose_secret().trim());
     match totp::matching_step(secret, code, state.clock.now(), row.last_step) {

@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::put_in_force;
 use crate::app::log_out::session_of;
 use crate::app::reauth::{Reauth, confirm_password};
-use crate::app::whoami::caller;
+use crate::app::whoami::{caller, caller_off_terminal};
 use crate::audit;
 use crate::domain::email::Email;
 use crate::domain::password;
@@ -28,7 +28,7 @@ pub(crate) async fn change(
     asked: PasswordChange,
 ) -> Result<(), CredentialError> {
     let mut tx = state.db.read().await?;
-    let account = caller(state, &mut tx, principal).await?;
+    let account = caller_off_terminal(state, &mut tx, principal).await?;
     drop(tx);
     let email = Email::parse(&account.email);
     password::judge_new(asked.new_password.expose_secret(), email.as_ref())

@@ -3,6 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use super::put_in_force;
+use crate::app::api_keys;
 use crate::audit::{self, Actor};
 use crate::domain::email::Email;
 use crate::domain::link::LinkPurpose;
@@ -19,8 +20,8 @@ pub(crate) struct PasswordReset {
     pub(crate) new_password: SecretString,
 }
 
-/// Sets the password, once for each link, and ends every session of the account. Nobody is signed in
-/// by it: a second factor is still asked for at the login.
+/// Sets the password, once for each link, ends every session of the account and revokes its API keys.
+/// Nobody is signed in by it: a second factor is still asked for at the login.
 pub(crate) async fn reset(state: &AppState, asked: PasswordReset) -> Result<(), CredentialError> {
     let PasswordReset {
         token,
@@ -41,12 +42,13 @@ pub(crate) async fn reset(state: &AppState, asked: PasswordReset) -> Result<(), 
 
     let mut tx = state.db.begin().await?;
     let now = state.clock.now();
-    let taken = link_tokens::take_link(&mut tx, &token_hash, purpose, now).await?;
-    let taken = taken.ok_or(CredentialError::LinkInvalid)?;
-    let account = accounts::find_account_locked(&mut tx, taken.user_id).await?;
+    // The account before its links, as whoever takes them back does: they do not wait for each other.
+    let account = accounts::find_account_locked(&mut tx, link.user_id).await?;
     let account = account
         .filter(|account| !account.disabled)
         .ok_or(CredentialError::LinkInvalid)?;
+    let taken = link_tokens::take_link(&mut tx, &token_hash, purpose, now).await?;
+    let taken = taken.ok_or(CredentialError::LinkInvalid)?;
     put_in_force(state, &mut tx, &account, &hash).await?;
     if taken.email == account.email {
         profiles::set_email_verified(&mut tx, account.id, now).await?;
@@ -54,6 +56,8 @@ pub(crate) async fn reset(state: &AppState, asked: PasswordReset) -> Result<(), 
     let reason = RevokeReason::PasswordReset;
     sessions::revoke_sessions_of(&mut tx, account.id, reason, now).await?;
     state.revocations.follows(&mut tx);
+    // Whoever made the reset necessary may have made keys, too.
+    api_keys::revoke_all(state, &mut tx, Actor::Unknown, account.id).await?;
     let entry = audit::on_account(Actor::Unknown, "password.reset", &account);
     audit::record(state, &mut tx, entry).await?;
     tx.commit().await?;

@@ -32,7 +32,7 @@ pub(crate) async fn erase(
     let account = account.ok_or(AccountError::Unknown)?;
     let profile = profiles::find_profile(&mut tx, id).await?;
     if profile.is_some_and(|profile| profile.erased_at.is_some()) {
-        return Ok(());
+        return Ok(tx.commit().await?);
     }
     remove(state, &mut tx, &account).await?;
     if account.is_active_owner() && accounts::count_active_owners(&mut tx).await? == 0 {

@@ -81,15 +81,7 @@ pub(crate) async fn get_authorize(
 )]
 #[post("/oauth/authorize")]
 pub(crate) async fn post_authorize(body: web::Bytes) -> HttpResponse {
-    let outcome = match std::str::from_utf8(&body) {
-        Ok(query) if query.len() <= MAX_BYTES && is_query(query) => {
-            Ok(Answer::redirect(&format!("/oauth/authorize?{query}")))
-        }
-        _ => Err(PageError::Refused(
-            "The application that sent you here asked in a wrong form.",
-        )),
-    };
-    std::future::ready(respond(outcome)).await
+    std::future::ready(respond(ask_by_get("/oauth/authorize", &body))).await
 }
 
 /// Goes on after somebody signed in.
@@ -249,6 +241,18 @@ fn consent_page(
 /// A form of one of our own pages.
 pub(super) fn read_form(body: &[u8]) -> Result<Vec<(String, String)>, PageError> {
     serde_urlencoded::from_bytes(body).map_err(|_malformed| BadTicket.into())
+}
+
+/// Lets the browser ask by GET for what another site posted: then its cookies come along.
+pub(super) fn ask_by_get(path: &str, body: &[u8]) -> Result<Answer, PageError> {
+    match std::str::from_utf8(body) {
+        Ok(query) if query.len() <= MAX_BYTES && is_query(query) => {
+            Ok(Answer::redirect(&format!("{path}?{query}")))
+        }
+        _ => Err(PageError::Refused(
+            "The application that sent you here asked in a wrong form.",
+        )),
+    }
 }
 
 /// Whether a form can stand in a query as it is.

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use common::auth::access;
 use serde::{Deserialize, Serialize};
 
-use super::authorize::read_form;
+use super::authorize::{ask_by_get, read_form};
 use super::browser::{Browser, signed_out_cookie};
 use super::forms::{SignOutForm, SignOutPageForm};
 use super::html::{Answer, Nonce, PageError, SignOutPage, respond};
@@ -48,7 +48,8 @@ pub(crate) async fn get_sign_out(
     respond(proceed(&state, &browser, request.query_string()).await)
 }
 
-/// The same as a form.
+/// The same as a form. Cookies do not come along when another site posts it, so the browser asks
+/// again by GET.
 #[access(public)]
 #[utoipa::path(
     tag = "OpenID Connect",
@@ -61,13 +62,8 @@ pub(crate) async fn get_sign_out(
     )
 )]
 #[post("/oauth/end_session")]
-pub(crate) async fn post_sign_out(
-    state: web::Data<AppState>,
-    browser: Browser,
-    body: web::Bytes,
-) -> HttpResponse {
-    let text = String::from_utf8_lossy(&body);
-    respond(proceed(&state, &browser, &text).await)
+pub(crate) async fn post_sign_out(body: web::Bytes) -> HttpResponse {
+    std::future::ready(respond(ask_by_get("/oauth/end_session", &body))).await
 }
 
 /// The person's word.
@@ -137,12 +133,13 @@ async fn finish(
     browser: &Browser,
     return_to: Option<&str>,
 ) -> Result<Answer, PageError> {
-    if let Some(person) = browser.person(state).await? {
-        browser::sign_out(state, person.session, person.account.id).await?;
-    }
     let answer = match return_to {
         Some(address) => Answer::redirect(address),
         None => Answer::message("You are signed out", "You can close this page.")?,
     };
+    let Some(person) = browser.person(state).await? else {
+        return Ok(answer);
+    };
+    browser::sign_out(state, person.session, person.account.id).await?;
     Ok(answer.with_cookie(Some(signed_out_cookie(&state.oidc))))
 }

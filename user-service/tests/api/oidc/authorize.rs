@@ -113,7 +113,6 @@ async fn a_request_that_cannot_be_answered_is_refused_to_the_application() {
         (&[("state", &long)], "invalid_request"),
         (&[("state", "line\nbreak")], "invalid_request"),
         (&[("nonce", &long)], "invalid_request"),
-        (&[("id_token_hint", "a.b.c")], "invalid_request"),
         (&[("request", "a.b.c")], "request_not_supported"),
         (
             &[("request_uri", "https://app.example/r")],
@@ -269,6 +268,50 @@ async fn whoever_is_not_the_person_that_the_application_means_signs_in_again() {
     let none = [("prompt", "none"), ("id_token_hint", hint)];
     let back = location_of(&browser.get(&application.authorize_path(&none)).await).unwrap();
     assert_eq!(query_of(&back)["error"], "login_required");
+}
+
+#[tokio::test]
+async fn a_hint_outlives_the_key_that_signed_it_unless_that_was_withdrawn() {
+    let app = TestApp::start().await;
+    let application = Application::register(&app).await;
+    let mut browser = Browser::new(&app.client);
+    let code = application.code_in(&mut browser, &[]).await;
+    let reply = application.token(&Application::exchange(&code)).await;
+    let tokens = reply.expect(200);
+    let hint = tokens["id_token"].as_str().unwrap();
+    let rotate = async |retire: &str| {
+        let body = json!({"retire": retire});
+        let owner = app.owner().await;
+        let reply = owner.post("/api/users/keys/rotate", &body).await;
+        let _made = reply.expect(200);
+    };
+    let mut ask = async |different: &[(&str, &str)]| {
+        browser.get(&application.authorize_path(different)).await
+    };
+    let silently = |hint| [("prompt", "none"), ("id_token_hint", hint)];
+    rotate("when_expired").await;
+    app.clock.advance(Duration::from_secs(1_000));
+    rotate("when_expired").await;
+    let set = app.client.get("/.well-known/jwks.json").await.expect(200);
+    assert_eq!(
+        set["keys"].as_array().unwrap().len(),
+        2,
+        "the first is gone"
+    );
+    let back = location_of(&ask(&silently(hint)).await).unwrap();
+    assert!(query_of(&back).contains_key("code"), "{back}");
+
+    rotate("now").await;
+    for unreadable in [hint, "a.b.c"] {
+        let back = location_of(&ask(&silently(unreadable)).await).unwrap();
+        assert_eq!(query_of(&back)["error"], "login_required");
+    }
+    // Without being asked not to, the page asks, and goes on with whoever signs in there.
+    let page = ask(&[("id_token_hint", hint)]).await;
+    assert!(page.text.contains("name=\"password\""), "{page}");
+    let path = application.authorize_path(&[("id_token_hint", hint)]);
+    let back = browser.walk(&path, OWNER, OWNER_PASSWORD).await;
+    assert!(query_of(&back).contains_key("code"), "{back}");
 }
 
 #[tokio::test]

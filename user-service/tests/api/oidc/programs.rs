@@ -150,7 +150,8 @@ async fn whoever_cannot_prove_to_be_the_program_gets_no_token_and_has_to_wait() 
     };
     let right = program.secret.as_deref().unwrap();
     let unknown = "0190b7a0-5a3c-7c1e-9a51-2f3a4b5c6d7e";
-    for id in [unknown, "x"] {
+    // However often: what names no application is not counted.
+    for id in [unknown, "x"].repeat(8) {
         expect_refused(send("203.0.113.1", id, right).await, 401, "invalid_client");
     }
     for _ in 0..6 {
@@ -159,6 +160,9 @@ async fn whoever_cannot_prove_to_be_the_program_gets_no_token_and_has_to_wait() 
     }
     let reply = send("203.0.113.1", &program.id, right).await;
     assert_eq!(reply.header("retry-after"), Some("1"), "{reply}");
+    expect_refused(reply, 429, "temporarily_unavailable");
+    let written_otherwise = program.id.to_uppercase();
+    let reply = send("203.0.113.1", &written_otherwise, right).await;
     expect_refused(reply, 429, "temporarily_unavailable");
     // Nobody elsewhere waits for it, and nobody for long.
     let _token = send("203.0.113.2", &program.id, right).await.expect(200);

@@ -112,6 +112,64 @@ async fn nobody_is_signed_out_by_a_link_alone() {
 }
 
 #[tokio::test]
+async fn a_sign_out_that_another_site_posts_finds_the_person_as_a_link_does() {
+    let app = TestApp::start().await;
+    let application = Application::register(&app).await;
+    let mut browser = Browser::new(&app.client);
+    let code = application.code_in(&mut browser, &[]).await;
+    let tokens = application
+        .token(&Application::exchange(&code))
+        .await
+        .expect(200);
+    let fields = [
+        ("id_token_hint", text(&tokens, "id_token")),
+        ("post_logout_redirect_uri", AFTER_LOGOUT),
+    ];
+    // SameSite=Lax: the browser keeps its cookies to itself, and takes those that the answer sets.
+    let posted = async |fields: &[(&str, &str)]| {
+        let mut crossing = Browser::new(&app.client);
+        crossing.post("/oauth/end_session", fields).await
+    };
+    let nothing_certain = posted(&[]).await;
+    let asked = browser.get(&location_of(&nothing_certain).unwrap()).await;
+    assert!(asked.text.contains("Sign out?"), "{asked}");
+    let reply = posted(&fields).await;
+    assert_eq!(reply.header("set-cookie"), None);
+    let next = location_of(&reply).unwrap();
+    assert!(next.starts_with("/oauth/end_session?"), "{next}");
+    assert!(is_signed_in(&mut browser, &application).await);
+    let back = location_of(&browser.get(&next).await);
+    assert_eq!(back.as_deref(), Some(AFTER_LOGOUT));
+    assert!(!is_signed_in(&mut browser, &application).await);
+    // Where nobody is signed in there is nothing to forget.
+    let again = Browser::new(&app.client).get("/oauth/end_session").await;
+    assert_eq!((again.status, again.header("set-cookie")), (200, None));
+    let too_long = "x".repeat(5_000);
+    assert_eq!(posted(&[("state", &too_long)]).await.status, 400);
+}
+
+#[tokio::test]
+async fn of_a_sign_out_with_an_unreadable_hint_the_person_is_asked_and_stays_here() {
+    let app = TestApp::start().await;
+    let application = Application::register(&app).await;
+    let mut browser = Browser::new(&app.client);
+    let _code = application.code_in(&mut browser, &[]).await;
+    let unreadable = ("id_token_hint", "a.b.c");
+    let foreign = ("post_logout_redirect_uri", "https://evil.example/");
+    let query = form(&[unreadable, foreign]);
+    let page = browser.get(&format!("/oauth/end_session?{query}")).await;
+    assert!(page.text.contains("Sign out?"), "{page}");
+    let fields = [("ticket", ticket_of(&page))];
+    let done = browser.post("/oauth/end_session/confirm", &fields).await;
+    assert_eq!((done.status, location_of(&done)), (200, None));
+    assert!(!is_signed_in(&mut browser, &application).await);
+    // Of a named application it is known where it may lead.
+    let query = form(&[unreadable, foreign, ("client_id", &application.id)]);
+    let refused = browser.get(&format!("/oauth/end_session?{query}")).await;
+    assert_eq!(refused.status, 400);
+}
+
+#[tokio::test]
 async fn a_sign_out_leads_nowhere_that_was_not_registered() {
     let app = TestApp::start().await;
     let application = Application::register(&app).await;
