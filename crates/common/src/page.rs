@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::error::ApiError;
 use crate::extract::Faults;
@@ -78,7 +79,42 @@ pub fn decode_cursor<K: DeserializeOwned>(cursor: Option<&str>) -> Result<Option
     };
     let json = URL_SAFE_NO_PAD.decode(cursor).ok();
     let key = json.and_then(|json| serde_json::from_slice(&json).ok());
+    let key = key.filter(|key| !holds_control_character(key));
+    let key = key.and_then(|key| serde_json::from_value(key).ok());
     key.map(Some).ok_or_else(|| {
         ApiError::malformed("malformed_cursor", "The cursor is not one of this list's.")
     })
+}
+
+/// No list is sorted by such texts, and PostgreSQL cannot hold a NUL to compare with.
+fn holds_control_character(key: &Value) -> bool {
+    match key {
+        Value::String(text) => text.chars().any(char::is_control),
+        Value::Array(parts) => parts.iter().any(holds_control_character),
+        Value::Object(fields) => fields.values().any(holds_control_character),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_comes_back_as_it_went() {
+        let key = ("a\\u0000 🧀".to_owned(), 7_i64);
+        let decoded = decode_cursor::<(String, i64)>(Some(&encode_cursor(&key)));
+        assert_eq!(decoded.unwrap(), Some(key));
+        assert_eq!(decode_cursor::<String>(None).unwrap(), None);
+    }
+
+    #[test]
+    fn a_cursor_with_a_control_character_is_malformed() {
+        for text in ["\0", "sku\u{1b}", "a\u{7f}"] {
+            let whole = decode_cursor::<String>(Some(&encode_cursor(&text)));
+            assert_eq!(whole.unwrap_err().code(), "malformed_cursor", "{text:?}");
+            let part = decode_cursor::<(i64, String)>(Some(&encode_cursor(&(1, text))));
+            assert_eq!(part.unwrap_err().code(), "malformed_cursor", "{text:?}");
+        }
+    }
 }

@@ -24,6 +24,9 @@ const OID_TIMESTAMPTZ_ARRAY: Oid = Oid(1185);
 const OID_DATE: Oid = Oid(1082);
 const OID_DATE_ARRAY: Oid = Oid(1182);
 
+/// 0001-01-01T00:00:00Z.
+const FIRST_INSTANT: Timestamp = Timestamp::from_unix_seconds(-62_135_596_800);
+
 /// An instant, in microseconds since the Unix epoch, UTC. Sent as RFC 3339 with `Z`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
@@ -114,9 +117,18 @@ impl fmt::Debug for Timestamp {
 impl FromStr for Timestamp {
     type Err = jiff::Error;
 
-    /// Parses RFC 3339.
+    /// Parses RFC 3339, in the years 0001 to 9999 both as written and in UTC.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse::<jiff::Timestamp>().map(Self::from_jiff)
+        require_plain_year(text)?;
+        let instant = Self::from_jiff(text.parse()?);
+        // With an offset, the first hours of the year 0001 lie in the year before, which is sent as
+        // 0000 and could not be read back.
+        if instant < FIRST_INSTANT {
+            return Err(jiff::Error::from_args(format_args!(
+                "the instant lies before the year 0001 in UTC"
+            )));
+        }
+        Ok(instant)
     }
 }
 
@@ -222,9 +234,10 @@ impl fmt::Debug for CivilDate {
 impl FromStr for CivilDate {
     type Err = jiff::Error;
 
-    /// Parses exactly `YYYY-MM-DD`; a time after the date is refused rather than dropped.
+    /// Parses exactly `YYYY-MM-DD`, from the year 0001 on; a time after the date is refused rather than
+    /// dropped.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // `%Y` alone would also read a year of two digits.
+        require_plain_year(text)?;
         if text.len() != "YYYY-MM-DD".len() {
             return Err(jiff::Error::from_args(format_args!(
                 "a date has ten characters"
@@ -305,6 +318,28 @@ impl Decode<'_, Sqlite> for CivilDate {
     }
 }
 
+/// Parses a date and time on a store's clock, such as `2026-03-01T09:30:00`, in the years 0001 to 9999.
+///
+/// # Errors
+/// For any other text.
+pub fn parse_local_time(text: &str) -> Result<jiff::civil::DateTime, jiff::Error> {
+    require_plain_year(text)?;
+    text.parse()
+}
+
+/// Refuses a year that RFC 3339 cannot write, and the year 0000. jiff reads years with a sign, of two
+/// digits and of six, and neither engine gives all of them back as they were.
+fn require_plain_year(text: &str) -> Result<(), jiff::Error> {
+    let year = text.split_once('-').map_or("", |(year, _)| year);
+    let is_plain = year.len() == 4 && year.bytes().all(|byte| byte.is_ascii_digit());
+    if is_plain && year != "0000" {
+        return Ok(());
+    }
+    Err(jiff::Error::from_args(format_args!(
+        "a year has four digits and lies from 0001 to 9999"
+    )))
+}
+
 /// Deserializes through `FromStr`, naming what was expected.
 fn parse_text<'de, D, T>(deserializer: D, expected: &'static str) -> Result<T, D::Error>
 where
@@ -358,6 +393,45 @@ mod tests {
         assert!("26-02-03".parse::<CivilDate>().is_err());
         assert!("+26-02-003".parse::<CivilDate>().is_err());
         assert!("2026-02-03".parse::<CivilDate>().is_ok());
+    }
+
+    #[test]
+    fn a_year_has_four_digits_and_no_sign() {
+        let check = |year: &str, expected: bool| {
+            let date = format!("{year}-01-02");
+            assert_eq!(date.parse::<CivilDate>().is_ok(), expected, "{date}");
+            let local = format!("{date}T12:00:00");
+            assert_eq!(parse_local_time(&local).is_ok(), expected, "{local}");
+            let instant = format!("{local}Z");
+            assert_eq!(instant.parse::<Timestamp>().is_ok(), expected, "{instant}");
+        };
+        for year in ["0001", "0999", "2026", "9999"] {
+            check(year, true);
+        }
+        for year in [
+            "0000",
+            "-001",
+            "-123",
+            "+123",
+            "26",
+            "226",
+            "-0001",
+            "+2026",
+            "12026",
+            "-009000",
+            "+009000",
+            "-000001",
+            "\u{ff12}026",
+            "",
+        ] {
+            check(year, false);
+        }
+    }
+
+    #[test]
+    fn an_instant_before_the_year_1_in_utc_is_refused() {
+        assert!("0001-01-01T00:00:00Z".parse::<Timestamp>().is_ok());
+        assert!("0001-01-01T00:00:00+01:00".parse::<Timestamp>().is_err());
     }
 
     #[test]

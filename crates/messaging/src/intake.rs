@@ -81,10 +81,15 @@ impl Intake {
         outcomes
     }
 
-    /// `false` when some of the events were seen before.
+    /// `false`, and nothing is changed, when only some of the events were seen before.
     async fn consume_all(&self, events: &[Envelope]) -> Result<bool, ConsumeError> {
         let mut tx = self.db.begin().await?;
-        if self.remember(&mut tx, events).await? < events.len() as u64 {
+        let unseen = self.remember(&mut tx, events).await?;
+        if unseen == 0 {
+            tx.commit().await?;
+            return Ok(true);
+        }
+        if unseen < events.len() as u64 {
             return Ok(false);
         }
         self.give_effect(&mut tx, events).await?;
@@ -156,9 +161,12 @@ impl Intake {
     /// A parked event counts as seen: it takes effect when it is re-driven and not before.
     async fn park(&self, event: &Envelope, reason: &str, tries: u32) -> Result<(), StoreError> {
         let mut tx = self.db.begin().await?;
-        if self.remember(&mut tx, std::slice::from_ref(event)).await? == 1 {
+        let is_unseen = self.remember(&mut tx, std::slice::from_ref(event)).await? == 1;
+        if is_unseen {
             parked::insert(&mut tx, event, (reason, tries), self.clock.now()).await?;
-            tx.commit().await?;
+        }
+        tx.commit().await?;
+        if is_unseen {
             metrics::counter!("messaging_parked_total", "type" => self.label(event)).increment(1);
             tracing::error!(event.id = %event.id, reason, "an event is parked");
         }
@@ -188,5 +196,87 @@ impl Intake {
 
     fn tries(&self) -> std::sync::MutexGuard<'_, HashMap<EventId, u32>> {
         self.tries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use common::ids::{OrderId, StoreId};
+    use common::time::Timestamp;
+    use contracts::EventPayload as _;
+    use contracts::events::InventoryRestocked;
+    use testkit::TestDatabase;
+
+    use super::*;
+
+    /// Has no effect but to be seen.
+    struct Nothing;
+
+    #[async_trait]
+    impl Consumer for Nothing {
+        fn types(&self) -> &[&'static str] {
+            &[InventoryRestocked::TYPE]
+        }
+
+        async fn consume(&self, _: &mut Tx, _: &Envelope) -> Result<(), ConsumeError> {
+            Ok(())
+        }
+    }
+
+    fn event(clock: &Clock) -> Envelope {
+        let restocked = InventoryRestocked {
+            order_id: OrderId::new(clock),
+            store_id: StoreId::new(clock),
+            restocked_at: clock.now(),
+        };
+        let stamp = (EventId::new(clock), clock.now());
+        Envelope::of(stamp, "/services/inventory", String::new(), &restocked).unwrap()
+    }
+
+    async fn intake(database: &TestDatabase) -> Intake {
+        let db = database.connect().await;
+        db.migrate(&[&crate::MIGRATIONS]).await.unwrap();
+        let clock = Clock::manual(Timestamp::from_unix_seconds(1_800_000_000));
+        Intake::try_new((db, clock), 3, vec![Arc::new(Nothing)]).unwrap()
+    }
+
+    /// On this runtime, which has one thread, the three stand in SQLite's line in their order before
+    /// the first one's group is committed.
+    #[tokio::test]
+    async fn a_repeated_event_is_not_done_before_the_first_one_is_kept() {
+        let database = TestDatabase::create().await;
+        let intake = intake(&database).await;
+        let event = [event(&intake.clock)];
+        // What a full disk does by itself: SQLite's whole group is gone.
+        let lose_the_group = async {
+            let mut tx = intake.db.begin().await.unwrap();
+            store::execute!(tx, "ROLLBACK").unwrap();
+        };
+        let (first, repeated, ()) = tokio::join!(
+            intake.consume_all(&event),
+            intake.consume_all(&event),
+            lose_the_group
+        );
+        let is_kept = intake.db.engine_name() == "postgres";
+        for told in [first, repeated] {
+            assert_eq!(told.is_ok(), is_kept, "{told:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_batch_with_old_and_new_events_changes_nothing_as_a_whole() {
+        let database = TestDatabase::create().await;
+        let intake = intake(&database).await;
+        let (old, new) = (event(&intake.clock), event(&intake.clock));
+        let one = std::slice::from_ref;
+        assert!(intake.consume_all(one(&old)).await.unwrap());
+        let both = [old.clone(), new.clone()];
+        assert!(!intake.consume_all(&both).await.unwrap());
+        let mut tx = intake.db.begin().await.unwrap();
+        assert_eq!(intake.remember(&mut tx, one(&new)).await.unwrap(), 1);
+        drop(tx);
+        assert_eq!(intake.receive(&both).await, [Outcome::Done; 2]);
+        assert!(intake.consume_all(&both).await.unwrap());
     }
 }

@@ -102,7 +102,7 @@ pub(crate) async fn redrive(intake: &Intake, id: EventId) -> Result<(), ApiError
     )?;
     let row = row.ok_or_else(|| ApiError::not_found("parked event"))?;
     if row.redriven_at.is_some() {
-        return Ok(());
+        return Ok(tx.commit().await?);
     }
     let event: Envelope = serde_json::from_str(&row.body).map_err(ApiError::internal)?;
     if let Err(error) = intake

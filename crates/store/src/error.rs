@@ -18,6 +18,10 @@ pub enum StoreError {
     /// Lost against a concurrent transaction (deadlock or serialization): run it again.
     #[error("the transaction lost against a concurrent one")]
     Serialization(#[source] sqlx::Error),
+    /// A value that this engine cannot hold: a text with a NUL, a time out of its range. Whoever sent
+    /// it may send another.
+    #[error("the database cannot hold a value")]
+    Unstorable(#[source] sqlx::Error),
     /// The statement or its result is wrong: a fault of the program.
     #[error("the database refused a statement")]
     Database(#[source] sqlx::Error),
@@ -55,6 +59,7 @@ impl From<sqlx::Error> for StoreError {
                 Verdict::Conflict(constraint) => Self::Conflict { constraint },
                 Verdict::Serialization => Self::Serialization(error),
                 Verdict::Unavailable => Self::unavailable(error),
+                Verdict::Unstorable => Self::Unstorable(error),
                 Verdict::Fault => Self::Database(error),
             },
             E::Io(_)
@@ -72,6 +77,7 @@ enum Verdict {
     Conflict(String),
     Serialization,
     Unavailable,
+    Unstorable,
     Fault,
 }
 
@@ -104,6 +110,9 @@ fn postgres_verdict(code: &str) -> Verdict {
         }
         // connection exceptions
         _ if code.starts_with("08") => Verdict::Unavailable,
+        // datetime_field_overflow, character_not_in_repertoire, untranslatable_character. The rest of
+        // the data exceptions, such as a division by zero, is the statement's fault.
+        "22008" | "22021" | "22P05" => Verdict::Unstorable,
         _ => Verdict::Fault,
     }
 }

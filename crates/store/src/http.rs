@@ -25,6 +25,10 @@ impl From<StoreError> for ApiError {
                 let detail = "Something with the same unique value exists.";
                 Self::conflict("already_exists", detail).with_cause(error)
             }
+            StoreError::Unstorable(_) => {
+                let detail = "The request holds a value that cannot be stored.";
+                Self::unprocessable("value_not_storable", detail).with_cause(error)
+            }
             StoreError::Database(_) | StoreError::Migration(_) | StoreError::Settings(_) => {
                 Self::internal(error)
             }
@@ -51,6 +55,7 @@ where
     let mut tx = db.begin().await?;
     let claim = idempotency::begin(&mut tx, request, now).await?;
     if let Some((status, body)) = claim.into_replay()? {
+        tx.commit().await?;
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
         return Ok(HttpResponse::build(status).json(body));
     }

@@ -11,6 +11,12 @@ use crate::sqlite::Member;
 
 /// An open transaction, or for a glance a connection alone. Dropped without [`Tx::commit`], it is
 /// rolled back.
+///
+/// What rests on rows that a write transaction read is only true once it committed, even if it changed
+/// nothing: in SQLite it sees what other transactions of its group wrote, and until the group is durable
+/// a crash or a full disk takes that back. So whoever tells a caller that something is done already, such
+/// as the answer to a repeated request, commits first. An error need not: repeated, the request is judged
+/// anew.
 #[derive(Debug)]
 pub struct Tx {
     kind: Kind,

@@ -1,6 +1,7 @@
 //! Products and recipes.
 
 use common::auth::Role;
+use common::page::encode_cursor;
 use serde_json::json;
 use testkit::ApiClient;
 
@@ -63,6 +64,10 @@ async fn products_come_in_pages_without_gaps() {
         .owner
         .get("/api/inventory/products?cursor=nonsense")
         .await;
+    bad.expect_problem(400, "malformed_cursor");
+    // No SKU holds a NUL, and PostgreSQL has no text that does.
+    let path = format!("/api/inventory/products?cursor={}", encode_cursor(&"a\0"));
+    let bad = harness.owner.get(&path).await;
     bad.expect_problem(400, "malformed_cursor");
     harness.stop().await;
 }

@@ -27,6 +27,7 @@ pub(crate) async fn cancel_order(
     let mut tx = app.db.begin().await?;
     let outcome = idempotency::begin(&mut tx, request, now).await?;
     if let Some(replay) = outcome.into_replay().map_err(UseCaseError::Idempotency)? {
+        tx.commit().await?;
         return Ok(replay);
     }
     let order = orders::find_order_locked(&mut tx, id).await?;

@@ -32,6 +32,7 @@ pub(crate) async fn create_site(
         ..site
     };
     if existing == same {
+        tx.commit().await?;
         Ok((existing, Created::Before))
     } else {
         Err(UseCaseError::StoreDiffers(existing.id))

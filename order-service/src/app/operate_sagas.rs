@@ -60,6 +60,7 @@ pub(crate) async fn redrive(app: &AppState, id: OrderId) -> Result<Order, UseCas
         .is_empty()
     {
         // Its driver wrote in between, so it is being driven.
+        tx.commit().await?;
         return Ok(order);
     }
     tx.commit().await?;

@@ -6,6 +6,7 @@ use common::error::{ApiError, Problem};
 use common::extract::{Check, Faults, Valid};
 use common::ids::{ItemId, StoreId};
 use common::money::Money;
+use common::time::parse_local_time;
 use serde::{Deserialize, Serialize};
 
 use crate::app::AppState;
@@ -13,6 +14,9 @@ use crate::app::import_orders::{Fault, Imported, MAX_ORDERS, PastOrder, import_o
 use crate::domain::order::Channel;
 use crate::domain::pricing::{MAX_PRICE, Wanted};
 
+/// The first day whose business day and whose UTC time both lie after the year 0000, so that every
+/// consumer can read them.
+const FIRST_DAY: jiff::civil::Date = jiff::civil::date(1, 1, 2);
 /// Most lines of one past order.
 const MAX_PAST_LINES: usize = 1_000;
 /// Most pieces of one line of a past order: more than any guest orders here and now.
@@ -76,10 +80,13 @@ impl TryFrom<PastOrderIn> for PastOrder {
             let expected = "from 1 to 128 characters, no control characters";
             return Err(Fault::new("invalid_external_id", expected));
         }
-        let placed_at_local = order.placed_at_local.parse().map_err(|_unreadable| {
-            let expected = "placed_at_local must be like 2015-01-01T11:38:36";
-            Fault::new("invalid_time", expected)
-        })?;
+        let placed_at_local = parse_local_time(&order.placed_at_local).ok();
+        let placed_at_local = placed_at_local
+            .filter(|local| local.date() >= FIRST_DAY)
+            .ok_or_else(|| {
+                let expected = "placed_at_local must be like 2015-01-01T11:38:36";
+                Fault::new("invalid_time", expected)
+            })?;
         if !(1..=MAX_PAST_LINES).contains(&order.lines.len()) {
             return Err(Fault::new("invalid_lines", "from 1 to 1000 lines"));
         }

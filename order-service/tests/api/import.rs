@@ -111,6 +111,8 @@ async fn what_cannot_be_taken_over_is_named_and_the_rest_is() {
         past_order(api, 0),
         with(0, "/lines/0/quantity", json!(3)),
         past_order(api, 10),
+        with(11, "/placed_at_local", json!("-009000-01-01T00:00:00")),
+        with(12, "/placed_at_local", json!("0001-01-01T00:00:00")),
     ];
     let report = import(&harness, &orders).await;
     assert_eq!(
@@ -139,6 +141,8 @@ async fn what_cannot_be_taken_over_is_named_and_the_rest_is() {
             "8 invalid_external_id",
             "9 invalid_lines",
             "11 content_differs",
+            "13 invalid_time",
+            "14 invalid_time",
         ]
     );
     assert_eq!(report["rejected"][0]["external_id"], "1");

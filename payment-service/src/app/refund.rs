@@ -80,22 +80,9 @@ async fn begin(app: &AppState, asked: &Asked) -> Result<Begun, UseCaseError> {
         .await?
         .pop();
     let payment = payment.ok_or(UseCaseError::NotFound)?;
-    match claim {
-        idempotency::Outcome::Fresh => {}
-        // Either its sender is still at it, or died before it could store the answer.
-        idempotency::Outcome::InFlight => {
-            return Ok(match find(&payment, &asked.request) {
-                Some(settled) if !settled.is_open() => Begun::Known(Box::new(settled.clone())),
-                _ => Begun::Stored(claim),
-            });
-        }
-        stored => return Ok(Begun::Stored(stored)),
-    }
-    // A key that is older than the memory of answers still stands with its refund.
-    if let Some(known) = find(&payment, &asked.request) {
-        let known = Box::new(known.clone());
+    if let Some(before) = begun_before(claim, &payment, &asked.request) {
         tx.commit().await?;
-        return Ok(Begun::Known(known));
+        return Ok(before);
     }
     let mut drafts = Drafts::of([payment]);
     let id = drafts.add_refund(asked, now)?;
@@ -104,6 +91,26 @@ async fn begin(app: &AppState, asked: &Asked) -> Result<Begun, UseCaseError> {
     drafts.store(&mut tx, &app.outbox, now).await?;
     tx.commit().await?;
     Ok(Begun::New(id, Box::new(progress)))
+}
+
+/// What became of the first request with the key; `None` when there was none.
+fn begun_before(
+    claim: idempotency::Outcome,
+    payment: &Payment,
+    request: &Request,
+) -> Option<Begun> {
+    let known = find(payment, request);
+    let begun = |operation: &Operation| Begun::Known(Box::new(operation.clone()));
+    match claim {
+        // A key that is older than the memory of answers still stands with its refund.
+        idempotency::Outcome::Fresh => known.map(begun),
+        // Either its sender is still at it, or died before it could store the answer.
+        idempotency::Outcome::InFlight => {
+            let settled = known.filter(|known| !known.is_open());
+            Some(settled.map_or(Begun::Stored(claim), begun))
+        }
+        stored => Some(Begun::Stored(stored)),
+    }
 }
 
 fn find<'p>(payment: &'p Payment, request: &Request) -> Option<&'p Operation> {

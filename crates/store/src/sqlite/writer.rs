@@ -8,7 +8,8 @@
 //! and under load a group is as large as the line was long.
 //!
 //! A member sees what earlier members of its group wrote. That is sound because they become
-//! durable together or not at all. Deferred constraints would only be checked for the group.
+//! durable together or not at all, as long as a member that only read also commits before anybody
+//! is told what it saw. Deferred constraints would only be checked for the group.
 
 use std::fmt;
 use std::io;
@@ -122,8 +123,8 @@ impl Member {
             .connection
     }
 
-    /// Leaves the line and waits until the group is durable. There is no point at which cutting
-    /// this off would leave half a commit.
+    /// Leaves the line and waits until the group is durable, with what other members wrote. There is
+    /// no point at which cutting this off would leave half a commit.
     pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
         let (answer, committed) = oneshot::channel();
         self.line.group.push(answer);
@@ -340,6 +341,37 @@ mod tests {
             .unwrap();
         third.commit().await.unwrap();
         assert_eq!(ids(&writer).await, [3]);
+    }
+
+    /// In the same order as above: the reader stands in line before the writer's group is committed.
+    #[tokio::test]
+    async fn a_member_that_only_read_is_told_no_earlier_than_the_group_and_no_better() {
+        for group_fails in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let writer = writer(&folder).await;
+            let mut first = writer.begin().await.unwrap();
+            insert(&mut first, "INSERT INTO t VALUES (1)")
+                .await
+                .unwrap();
+            let reader = async {
+                let mut reader = writer.begin().await.unwrap();
+                let count = sqlx::query_scalar("SELECT count(*) FROM t");
+                let seen: i64 = count.fetch_one(reader.connection()).await.unwrap();
+                let committed = reader.commit().await;
+                (seen, committed)
+            };
+            let last = async {
+                let mut last = writer.begin().await.unwrap();
+                if group_fails {
+                    insert(&mut last, "ROLLBACK").await.unwrap();
+                }
+            };
+            let (written, (seen, read), ()) = tokio::join!(first.commit(), reader, last);
+            assert_eq!(seen, 1);
+            assert_eq!(written.is_err(), group_fails, "{written:?}");
+            assert_eq!(read.is_err(), group_fails, "{read:?}");
+            assert_eq!(ids(&writer).await.is_empty(), group_fails);
+        }
     }
 
     #[tokio::test]

@@ -184,6 +184,32 @@ async fn a_refused_write_may_be_repeated_and_a_done_one_is_answered_from_memory(
     assert_eq!(amounts(&db).await, [(1, 1)]);
 }
 
+/// On this runtime, which has one thread, the three stand in SQLite's line in their order before the
+/// first one's group is committed.
+#[tokio::test]
+async fn a_repeated_request_is_not_told_of_an_original_that_is_lost() {
+    let (_database, db) = database().await;
+    let clock = Clock::manual(Timestamp::from_unix_seconds(1_700_000_000));
+    let request = request("k1", json!({"a": 1})).await;
+    let write = || {
+        store::http::answer_once(&db, &request, clock.now(), async |tx: &mut Tx| {
+            store::execute!(tx, "INSERT INTO things (id, amount) VALUES (1, 1)")?;
+            Ok((StatusCode::CREATED, json!({"id": 1})))
+        })
+    };
+    // What a full disk does by itself: SQLite's whole group is gone.
+    let lose_the_group = async {
+        let mut tx = db.begin().await.unwrap();
+        store::execute!(tx, "ROLLBACK").unwrap();
+    };
+    let (original, repeated, ()) = tokio::join!(write(), write(), lose_the_group);
+    let is_stored = !amounts(&db).await.is_empty();
+    assert_eq!(is_stored, db.engine_name() == "postgres");
+    for answer in [original, repeated] {
+        assert_eq!(answer.is_ok(), is_stored, "{answer:?}");
+    }
+}
+
 #[tokio::test]
 async fn many_keys_are_claimed_at_once_and_a_repeated_one_only_once() {
     let (_database, db) = database().await;

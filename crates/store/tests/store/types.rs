@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use common::clock::Clock;
+use common::error::ApiError;
 use common::ids::OrderId;
 use common::time::{CivilDate, Timestamp};
 use sqlx::types::Json;
@@ -91,6 +92,25 @@ async fn every_type_comes_back_as_it_went() {
         .unwrap();
         assert_eq!(found.len(), expected);
         assert!(found.iter().all(|found| *found == sent));
+    }
+}
+
+/// SQLite can hold a NUL.
+#[tokio::test]
+async fn a_value_that_postgresql_cannot_hold_is_the_senders_fault() {
+    let database = TestDatabase::create().await;
+    let db = database.connect().await;
+    if db.engine_name() != "postgres" {
+        return;
+    }
+    let mut tx = db.begin().await.unwrap();
+    let text = store::fetch_one!(tx, (String,), "SELECT $1", "a\0b").unwrap_err();
+    drop(tx);
+    let far_away = Timestamp::from_unix_seconds(-220_000_000_000);
+    let mut tx = db.begin().await.unwrap();
+    let time = store::fetch_one!(tx, (Timestamp,), "SELECT $1", far_away).unwrap_err();
+    for error in [text, time] {
+        assert_eq!(ApiError::from(error).code(), "value_not_storable");
     }
 }
 
