@@ -198,11 +198,17 @@ fn plain(
             let peer = set_up_client(&stream);
             let begins_with_preface = match wait {
                 None => false,
-                Some(wait) => tokio::select! {
-                    found = preface::follows(&stream, wait) => found?,
-                    // Whoever speaks HTTP/1 goes on to look for the stop.
-                    () = stopping.notified() => false,
-                },
+                Some(wait) => {
+                    let found = async {
+                        tokio::select! {
+                            found = preface::follows(&stream, wait) => found,
+                            // Whoever speaks HTTP/1 goes on to look for the stop.
+                            () = stopping.notified() => Ok(false),
+                        }
+                    };
+                    // In a box: the many that rest should not carry the room for it.
+                    Box::pin(found).await?
+                }
             };
             Ok(match begins_with_preface {
                 true => (stream, Protocol::Http2, peer),

@@ -56,8 +56,8 @@ pub(super) struct Lent<T> {
     taking: Duration,
     /// Until when it must take something, while it does not.
     stalled: Option<Pin<Box<Sleep>>>,
-    /// What ends it at a stop, if the server does not do that by itself.
-    goaway: Option<Goaway>,
+    /// What ends it at a stop, if the server does not do that by itself. In a box: most have none.
+    goaway: Option<Box<Goaway>>,
     /// Those of HTTP/2.
     streams: Option<Rc<Streams>>,
 }
@@ -136,18 +136,8 @@ where
     Stop: Future<Output = ()> + 'static,
 {
     if protocol == Protocol::Http2 {
-        let (mut lent, _ours) = Lent::new(stream, patience.taking);
-        lent.goaway = Some(Goaway::new(stopping()));
-        let streams = Streams::new(patience.max_streams);
-        lent.streams = Some(Rc::clone(&streams));
-        let served = Box::pin(http.call((Turns::untouched(lent), protocol, peer)));
-        return tokio::select! {
-            served = served => served,
-            () = streams.overrun() => {
-                metrics::counter!("gateway_overrun_connections_total").increment(1);
-                Ok(())
-            }
-        };
+        // In a box: the many that rest should not carry the room for it.
+        return Box::pin(serve_http2(http, (stream, peer), patience, stopping())).await;
     }
     let mut wait = patience.first;
     let mut expected_until = Instant::now() + NEWCOMER;
@@ -178,6 +168,26 @@ where
         };
         wait = patience.next.saturating_sub(LOOK_INTERVAL);
         expected_until = Instant::now();
+    }
+}
+
+/// Until the client or a stop ends it, or it leaves too many answers untaken.
+async fn serve_http2<T: AsyncRead + AsyncWrite + Unpin>(
+    http: &impl Service<Accepted<Turns<Lent<T>>>, Response = (), Error = DispatchError>,
+    (stream, peer): (T, Option<SocketAddr>),
+    patience: Patience,
+    stopping: impl Future<Output = ()> + 'static,
+) -> Result<(), DispatchError> {
+    let (mut lent, _ours) = Lent::new(stream, patience.taking);
+    lent.goaway = Some(Box::new(Goaway::new(stopping)));
+    let streams = Streams::new(patience.max_streams);
+    lent.streams = Some(Rc::clone(&streams));
+    tokio::select! {
+        served = http.call((Turns::untouched(lent), Protocol::Http2, peer)) => served,
+        () = streams.overrun() => {
+            metrics::counter!("gateway_overrun_connections_total").increment(1);
+            Ok(())
+        }
     }
 }
 
