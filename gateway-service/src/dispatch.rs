@@ -3,8 +3,8 @@
 
 mod caching;
 mod mirroring;
+mod target;
 
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,9 +18,8 @@ use common::clock::Clock;
 use common::context::{REQUEST_ID_HEADER, RequestContext};
 use common::error::ApiError;
 use metrics::SharedString;
-use resilience::deadline::{DEADLINE_HEADER, Deadline, GRPC_TIMEOUT_HEADER};
-use resilience::{Breaker, Bulkhead};
-use routing::{RewriteError, Route};
+use resilience::Bulkhead;
+use routing::RewriteError;
 
 use crate::answer::{AnswerBody, Content, Draft, Unread, close_after, set};
 use crate::balance::{Balance, hash};
@@ -53,15 +52,13 @@ use crate::registry::{Discovery, label_of as discovery_label};
 use crate::routing::{Live, Place, Snapshot};
 
 pub(crate) use self::mirroring::Mirrors;
+use self::target::{Target, deadline_of};
 
 /// What is offered everywhere.
 const OFFERED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// Below this, services are reached by their names.
 const PROXY: &str = "/proxy";
-
-/// The longest deadline that a client may set.
-const MAX_DEADLINE: Duration = Duration::from_secs(600);
 
 /// What all workers share.
 pub(crate) struct Gateway {
@@ -534,43 +531,6 @@ impl Call<'_> {
     }
 }
 
-/// Where a request goes, and on what terms.
-struct Target<'p> {
-    service: Arc<Service>,
-    /// As the service sees it.
-    path: Cow<'p, str>,
-    /// The route it took; none below `/proxy`.
-    place: Option<Place<'p>>,
-    caller: Caller,
-    header_timeout: Duration,
-    /// Until when the client waits, whoever is asked.
-    deadline: Option<Deadline>,
-}
-
-impl<'p> Target<'p> {
-    fn route(&self) -> Option<&'p Route> {
-        self.place.map(|place| place.route)
-    }
-
-    /// What is answered when the service cannot be asked.
-    fn fallback(&self) -> Option<&Fallback> {
-        let own = self.place.and_then(|place| place.fallback());
-        own.or(self.service.policy.fallback.as_ref())
-    }
-
-    /// What says when a service is left alone.
-    fn breaker<'b>(&'b self, service: &'b Service) -> &'b Breaker {
-        let own = self.place.and_then(|place| place.breaker(service.name()));
-        own.unwrap_or(&service.breaker)
-    }
-
-    /// A service by its name: one of the routing file, or one that is registered.
-    fn named(&self, name: &str, directory: &Directory) -> Option<Arc<Service>> {
-        let named = self.place.and_then(|place| place.named(name, directory));
-        named.or_else(|| directory.find(name))
-    }
-}
-
 /// The answer to an OPTIONS for the gateway itself.
 fn offered_methods() -> Draft {
     let mut draft = HttpResponse::with_body(StatusCode::NO_CONTENT, Content::Empty);
@@ -584,21 +544,6 @@ fn proxied(path: &str) -> Option<(&str, &str)> {
     let end = rest.find('/').unwrap_or(rest.len());
     let (service, path) = rest.split_at_checked(end)?;
     Some((service, if path.is_empty() { "/" } else { path }))
-}
-
-/// Until when the client waits, if it says so.
-fn deadline_of(request: &HttpRequest) -> Option<Deadline> {
-    let text = |name| {
-        request
-            .headers()
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-    };
-    match (text(DEADLINE_HEADER), text(GRPC_TIMEOUT_HEADER)) {
-        (Some(millis), _) => Some(Deadline::from_header(Some(millis), MAX_DEADLINE)),
-        (None, Some(left)) => Some(Deadline::from_grpc_timeout(Some(left), MAX_DEADLINE)),
-        (None, None) => None,
-    }
 }
 
 /// The key of a request for a consistent hash: a header of it, or the client's address.
